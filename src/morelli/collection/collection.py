@@ -1,0 +1,79 @@
+"""A collection on disk: a table of works (one row a painting, one split a painting), vocabularies and images."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morelli.collection.names import class_key
+from morelli.collection.store import ImageStore
+from morelli.errors import DataError, UsageError
+from morelli.files import read_json
+
+VERSION = 1
+
+
+class Collection:
+    """``table`` has the columns ``id, file, artist, style, genre, artist_name, split, group, shard, row, width,
+    height, phash`` and those of the source; labels are int32 numbers into ``vocabularies[task]``, −1 unknown."""
+
+    def __init__(self, folder: Path, table: pd.DataFrame, info: dict[str, Any]) -> None:
+        self.folder = folder
+        self.table = table
+        self.info = info
+        self.vocabularies: dict[str, list[str]] = info["vocabularies"]
+
+    @classmethod
+    def open(cls, folder: str | Path, option: str = "--data") -> Collection:
+        """Raises :class:`UsageError` where ``folder`` is no collection, :class:`DataError` where it is damaged."""
+        folder = Path(folder)
+        if not (folder / "collection.json").is_file():
+            what = "is not a collection" if folder.exists() else "no such collection"
+            raise UsageError(f"{option} {folder}: {what}; make one with: morelli collect IMAGES --out {folder}")
+        info = read_json(folder / "collection.json")
+        if info.get("version") != VERSION:
+            raise DataError(f"{folder}: made by another version of morelli; run collect again")
+        try:
+            table = pd.read_parquet(folder / "collection.parquet")
+        except (OSError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise DataError(f"{folder / 'collection.parquet'}: cannot be read ({why:.80}); collect again") from None
+        return cls(folder, table, info)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        return ImageStore(self.folder / "images")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the images (not with labels or splits): what cached features depend on."""
+        return str(self.info["images_fingerprint"])
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of a split (``all`` is every row)."""
+        if split == "all":
+            return np.arange(len(self.table))
+        return np.flatnonzero(self.table["split"] == split)
+
+    def labels(self, task: str, vocabulary: list[str] | None = None) -> np.ndarray:
+        """(N,) int32 class numbers of ``task``; with another ``vocabulary``, matched by the classes' names, and
+        −1 for classes it does not have."""
+        own = self.table[task].to_numpy(dtype=np.int32)
+        names = self.vocabularies.get(task, [])
+        if vocabulary is None or vocabulary == names:
+            return own
+        target = {class_key(name): number for number, name in enumerate(vocabulary)}
+        lookup = np.array([target.get(class_key(name), -1) for name in names] + [-1], dtype=np.int32)
+        return lookup[own]
+
+    def read(self, index: int) -> bytes:
+        """The prepared image of row ``index``, as JPEG bytes."""
+        return self.images.read(int(self._places[index, 0]), int(self._places[index, 1]))
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        return self.table[["shard", "row"]].to_numpy(dtype=np.int64)

@@ -1,0 +1,148 @@
+"""Preparing many images in parallel, shard by shard, so that an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from morelli.collection.images import prepare
+from morelli.collection.store import shard_path, write_shard
+from morelli.console import progress
+from morelli.errors import DataError, ImageError, UsageError
+from morelli.files import read_json, replacing, write_json
+
+SHARD = 256
+Job = tuple[str, Path | bytes]  # id, and where the image is
+
+
+def prepare_all(
+    ids: list[str],
+    source: Callable[[int], Path | bytes],
+    folder: Path,
+    size: int,
+    max_pixels: int,
+    stamp: str = "",
+    processes: int | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Prepares ``source(0), source(1) …`` into ``folder`` and returns a row for each, in order: ``shard, row,
+    width, height, phash, thumb, repairs, error, reason`` (``row`` −1 and a reason where it failed).
+
+    A shard that an earlier run with the same plan (ids, prepared size, and ``stamp``, which stands for the
+    files' content) finished is not made again. Raises :class:`DataError` when a worker process was killed, and
+    :class:`UsageError` when ``folder`` belongs to a finished collection of another plan.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [range(start, min(start + SHARD, len(ids))) for start in range(0, len(ids), SHARD)]
+    plan = "\0".join([str(size), str(max_pixels), str(SHARD), stamp, *ids])
+    _check_plan(folder, hashlib.sha256(plan.encode()).hexdigest(), overwrite)
+    waiting = [n for n in range(len(shards)) if not _facts_path(folder, n).exists()]
+    pool = _pool(min(processes or os.cpu_count() or 1, max(1, len(waiting))))
+    with progress("preparing images", len(ids)) as advance:
+        advance(sum(len(shards[n]) for n in range(len(shards)) if n not in set(waiting)))
+        try:
+            _run(waiting, shards, ids, source, (folder, size, max_pixels), pool, advance)
+        except BrokenProcessPool:
+            raise DataError(
+                f"{folder}: a worker process was killed, most likely for want of memory; run the same command "
+                "again to go on, with a smaller --max-pixels or --processes 1"
+            ) from None
+    return pd.concat([pd.read_parquet(_facts_path(folder, n)) for n in range(len(shards))], ignore_index=True)
+
+
+def _run(
+    waiting: list[int],
+    shards: list[range],
+    ids: list[str],
+    source: Callable[[int], Path | bytes],
+    settings: tuple[Path, int, int],
+    pool: ProcessPoolExecutor,
+    advance: Callable[[int], None],
+) -> None:
+    """Keeps two shards a worker in flight: bytes of a hub data set are read only when they are needed."""
+    running: dict[Future[None], int] = {}
+    queue = iter(waiting)
+    try:
+        while True:
+            while len(running) < 2 * pool._max_workers and (number := next(queue, None)) is not None:
+                jobs = [(ids[i], source(i)) for i in shards[number]]
+                running[pool.submit(_prepare_shard, number, jobs, *settings)] = number
+            if not running:
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                done.result()
+                advance(len(shards[running.pop(done)]))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Forked where that is the custom (a notebook's or a script's main module need not be importable), and
+    before any thread of ours runs."""
+    method = "fork" if sys.platform == "linux" else "spawn"
+    pool = ProcessPoolExecutor(workers, mp_context=get_context(method), initializer=_ignore_interrupt)
+    pool.submit(os.getpid).result()
+    return pool
+
+
+def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pixels: int) -> None:
+    facts: list[dict[str, Any]] = []
+    images, names = [], []
+    for name, source in jobs:
+        fact: dict[str, Any] = {"shard": number, "row": -1, "error": "", "reason": "", "repairs": ""}
+        try:
+            made = prepare(source, size, max_pixels)
+        except ImageError as error:
+            facts.append(fact | {"error": str(error), "reason": error.reason})
+            continue
+        fact |= {"row": len(images), "width": made.width, "height": made.height, "phash": made.phash}
+        facts.append(fact | {"thumb": made.thumb, "repairs": " ".join(made.repairs)})
+        images.append(made.data)
+        names.append(name)
+    write_shard(shard_path(folder, number), images, names)
+    table = pd.DataFrame(facts, columns=_COLUMNS)
+    table = table.astype({"phash": "object"}).assign(
+        phash=[0 if pd.isna(v) else int(v) for v in table["phash"]],
+        thumb=[v if isinstance(v, bytes) else b"" for v in table["thumb"]],
+    )
+    table = table.fillna({"width": 0, "height": 0}).astype({"phash": "uint64", "width": "int32", "height": "int32"})
+    with replacing(_facts_path(folder, number)) as temporary:
+        table.to_parquet(temporary)
+
+
+_COLUMNS = ["shard", "row", "width", "height", "phash", "thumb", "repairs", "error", "reason"]
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches the whole process group; the parent alone decides, after the shards in flight."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _facts_path(folder: Path, number: int) -> Path:
+    return folder / f"facts-{number:05d}.parquet"
+
+
+def _check_plan(folder: Path, digest: str, overwrite: bool) -> None:
+    """A plan other than the one on disk clears the folder's shards, if no finished collection stands on them."""
+    file = folder / "plan.json"
+    plan = {"version": 1, "digest": digest}
+    if file.exists() and read_json(file) == plan:
+        return
+    if file.exists() and (folder.parent / "collection.json").exists() and not overwrite:
+        raise UsageError(
+            f"--out {folder.parent}: already holds a collection of other images or another size; choose another "
+            "folder, or add --overwrite"
+        )
+    for stale in [*folder.glob("images-*.arrow"), *folder.glob("facts-*.parquet")]:
+        stale.unlink()
+    write_json(file, plan)

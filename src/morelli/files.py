@@ -1,0 +1,76 @@
+"""Atomic writes: a reader sees the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from morelli.errors import DataError, MorelliError, UsageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; on success it takes the place of ``path``, on failure it goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises :class:`DataError` naming the file where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (ValueError, UnicodeDecodeError):
+        raise DataError(f"{path}: not valid JSON; it is damaged, make it again") from None
+
+
+def make_folder(path: Path, option: str) -> Path:
+    """Creates ``path``; :class:`UsageError` naming ``option`` where that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UsageError(f"{option} {path}: is a file; give a folder") from None
+    except NotADirectoryError:
+        raise UsageError(f"{option} {path}: a part of this path is a file; give another folder") from None
+    except PermissionError:
+        raise UsageError(f"{option} {path}: no permission to write there; give another folder") from None
+    return path
+
+
+def explain_os_error(error: OSError) -> MorelliError:
+    """An operating-system error as one sentence."""
+    where = error.filename or "the output"
+    if error.errno in _FULL:
+        return MorelliError(
+            f"the disk is full or a file limit was reached while writing {where}; free some space and run the "
+            "same command again: what is complete is kept"
+        )
+    if isinstance(error, PermissionError):
+        return MorelliError(f"{where}: permission denied; check who owns it or choose another place")
+    return MorelliError(f"{where}: {error.strerror or error}")

@@ -25,10 +25,13 @@ class _Strict(BaseModel):
 
 
 class Image(_Strict):
-    """What the network sees of a painting: ``size`` in pixels, and how a rectangle becomes a square."""
+    """What the network sees of a painting: ``size`` in pixels, how a rectangle becomes a square, and the mean
+    and deviation that normalise a channel (0–1), where they are not those of the backbone."""
 
     size: int = Field(224, ge=16, le=2048)
     fit: Literal["squash", "crop", "pad"] = "squash"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
 
 class Backbone(_Strict):

@@ -1,0 +1,1 @@
+"""One function a command; the command line, the web app and a person's script call the same ones."""

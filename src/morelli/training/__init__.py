@@ -1,0 +1,1 @@
+"""Training: data, samplers, cached features, phases and checkpoints, on Lightning."""

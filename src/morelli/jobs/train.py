@@ -1,0 +1,126 @@
+"""``morelli train``: a recipe and a collection to a run directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from morelli import recipe as recipes
+from morelli.collection.collection import Collection
+from morelli.console import say
+from morelli.errors import RunError, UsageError
+from morelli.files import make_folder, replacing, write_text
+from morelli.jobs.reading import read_rows
+from morelli.judgement.calibration import fit_temperature
+from morelli.network.network import Network
+from morelli.prediction.device import best_device, choose_precision
+from morelli.prediction.model import Model, load_model, save_model
+from morelli.training.fit import fit
+
+
+def train(
+    recipe_file: Path,
+    data: Path,
+    out: Path,
+    changes: list[str] | None = None,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> Model:
+    """Trains, fits a temperature for each task on the validation split, and saves the model.
+
+    ``start_from`` is a run whose backbone (and neck, where it has the same shape) this one begins with. Raises
+    :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for.
+    """
+    recipe = recipes.load(recipe_file, changes or [])
+    collection = Collection.open(data)
+    make_folder(out, "--out")
+    _check_run(out, recipe, resume)
+    vocabularies = {task: collection.vocabularies[task] for task in recipe.tasks if collection.vocabularies[task]}
+    torch.manual_seed(recipe.seed)
+    network = Network(recipe, vocabularies, weights_dirs=_weights_dirs(recipe_file))
+    if start_from is not None:
+        _transfer(network, start_from)
+    device = best_device()
+    say(
+        f"{recipe.name}: {recipe.backbone.name} ({network.backbone.weights_used}), {network.backbone.channels} × "
+        f"{network.backbone.grid[0]} × {network.backbone.grid[1]} tokens → {recipe.neck.kind}; on {device.type}, "
+        f"{choose_precision(recipe.training.precision, device)}"
+    )
+    write_text(out / "recipe.yaml", recipes.dump(recipe))
+    _write_collection(collection, out)
+    again = f"morelli train {recipe_file} --data {data} --out {out}"
+    again += "".join(f" --set {change}" for change in changes or [])
+    again += f" --from {start_from}" if start_from else ""
+    fit(recipe, collection, network, out, resume, f"{again} --resume")
+    model = _finish(network, recipe, collection, out)
+    say(f"trained: {out}; score it with: morelli evaluate {out}")
+    return model
+
+
+def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> Model:
+    """Calibrates on the validation split and writes the model and its class names."""
+    backbone = network.backbone
+    mean, std = recipe.image.mean or backbone.mean, recipe.image.std or backbone.std
+    facts = {"backbone_weights": backbone.weights_used, "images_fingerprint": collection.fingerprint}
+    model = Model(network, recipe, network.vocabularies, mean, std, {}, facts)
+    rows = collection.rows("val")
+    readings = read_rows(model, collection, rows, "calibrating")
+    for task, names in model.vocabularies.items():
+        labels = collection.labels(task, names)[rows]
+        logits = np.log(np.clip(readings.probabilities[task], 1e-12, None))
+        model.temperature[task] = fit_temperature(logits, labels)
+        write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
+    save_model(model, out)
+    return replace(model)
+
+
+def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:
+    begun = (out / "checkpoints" / "last.ckpt").exists() or (out / "model.json").exists()
+    if begun and not resume:
+        raise UsageError(f"--out {out}: holds a run already; add --resume to go on with it, or choose another folder")
+    if resume and not out.exists():
+        raise UsageError(f"--out {out}: no such run to resume")
+    if resume and (out / "recipe.yaml").exists():
+        before = recipes.load(out / "recipe.yaml")
+        if before != recipe:
+            changed = [k for k in type(recipe).model_fields if getattr(before, k) != getattr(recipe, k)]
+            raise UsageError(
+                f"--resume: the run in {out} was begun with another recipe (different: {', '.join(changed)}); "
+                "give the same recipe and --set values"
+            )
+
+
+def _transfer(network: Network, run: Path) -> None:
+    """Backbone and neck of another run; a neck of another shape stays as it is, and that is said."""
+    other = load_model(run)
+    backbone = {k: v.cpu() for k, v in other.network.backbone.state_dict().items()}
+    try:
+        network.backbone.load_state_dict(backbone)
+    except RuntimeError:
+        raise RunError(f"--from {run}: its backbone is not the recipe's; use the same backbone and stage") from None
+    network.backbone.weights_used = f"run {run.name}"
+    try:
+        network.neck.load_state_dict({k: v.cpu() for k, v in other.network.neck.state_dict().items()})
+        say(f"starting from the backbone and neck of {run}")
+    except RuntimeError:
+        say(f"starting from the backbone of {run}; its neck has another shape and is not used")
+
+
+def _weights_dirs(recipe_file: Path) -> list[Path]:
+    """Where weight files are looked for: $MORELLI_WEIGHTS, $MORELLI_REAL_DATA/weights, beside the recipe."""
+    folders = [Path(p) for p in os.environ.get("MORELLI_WEIGHTS", "").split(os.pathsep) if p]
+    if os.environ.get("MORELLI_REAL_DATA"):
+        folders.append(Path(os.environ["MORELLI_REAL_DATA"]) / "weights")
+    return [*folders, recipe_file.parent]
+
+
+def _write_collection(collection: Collection, out: Path) -> None:
+    """The rows and the split used, and where the images are."""
+    columns = [c for c in collection.table.columns if c not in ("phash", "file")]
+    with replacing(out / "collection.parquet") as temporary:
+        collection.table[columns].to_parquet(temporary, index=False)
+    write_text(out / "collection.txt", f"{collection.folder.resolve()}\n")

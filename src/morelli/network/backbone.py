@@ -1,0 +1,159 @@
+"""The backbone: any timm model, cut after a stage, as a map from images (B, 3, H, W) to (B, C, h, w)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from morelli import recipe
+from morelli.errors import RecipeError, WeightsError
+from morelli.network.trunk import create_trunk, feature_map, ordered_units
+from morelli.network.weights import ADVICE, find_file, fingerprint, load_file, pretrained_trunk
+
+Colour = tuple[float, float, float]
+
+
+class FeatureMap(nn.Module):
+    """Images (B, 3, H, W), normalised with ``mean`` and ``std``, to features (B, C, h, w).
+
+    ``channels`` is C and ``grid`` (h, w) at the size it was built for; ``mean`` and ``std`` (red, green,
+    blue; of values 0–1) are what its weights expect and may be set anew; ``weights_used`` says where they
+    come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``.
+    """
+
+    def __init__(self, trunk: nn.Module, image_size: int, grid: int | None = None) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
+        config = resolve_model_data_config(trunk)
+        self.mean: Colour = tuple(config["mean"])
+        self.std: Colour = tuple(config["std"])
+        self.weights_used = "none"
+        self._frozen = 0
+        self._freeze_batch_norm = False
+        with torch.no_grad():
+            shape = self.eval()(torch.zeros(1, 3, image_size, image_size)).shape
+        self.train()
+        self.channels = int(shape[1])
+        self.grid: tuple[int, int] = (int(shape[2]), int(shape[3]))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        return self.pool(feature_map(self.trunk, images))
+
+    def stages(self) -> list[nn.Module]:
+        """The trunk's units from input to output; each parameter is in exactly one.
+
+        A unit is a top-level module of the timm model, or a member of its ``blocks``, ``stages``,
+        ``layers`` or ``features``; norms and activations belong to the unit before them.
+        """
+        return [nn.ModuleList(unit) for unit in ordered_units(self.trunk)]
+
+    def set_trainable(self, train: int | Literal["none", "all"], freeze_batch_norm: bool = False) -> None:
+        """Lets ``all`` stages learn, ``none``, or the last ``train`` of them.
+
+        Frozen stages stay in evaluation mode through ``train()``, so that neither their batch norm nor their
+        dropout moves. ``freeze_batch_norm`` holds the running statistics of the learning stages as well
+        (their scale and shift go on learning). Raises :class:`RecipeError` if there are fewer stages.
+        """
+        stages = self.stages()
+        if isinstance(train, int) and not 0 <= train <= len(stages):
+            raise RecipeError(
+                f"phases: train={train}, but the backbone has {len(stages)} stages; choose 0 to that"
+            )
+        learning = {"none": 0, "all": len(stages)}.get(train, train) if isinstance(train, str) else train
+        self._frozen = len(stages) - int(learning)
+        self._freeze_batch_norm = freeze_batch_norm
+        for position, stage in enumerate(stages):
+            stage.requires_grad_(position >= self._frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> FeatureMap:
+        """As torch's, except that frozen stages and frozen batch norms stay in evaluation mode."""
+        super().train(mode)
+        for stage in self.stages()[: self._frozen]:
+            stage.eval()
+        if self._freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def build_backbone(
+    settings: recipe.Backbone, image_size: int, weights_dirs: Sequence[str | Path] = ()
+) -> FeatureMap:
+    """The backbone that ``settings`` describes, for square images of ``image_size`` pixels.
+
+    A weight file is looked up as given, then in each of ``weights_dirs``. If it is a safetensors file whose
+    metadata have ``mean`` and ``std`` (one number or three), they replace timm's.
+
+    Raises :class:`RecipeError` for an unknown name, option or stage, and :class:`WeightsError` if no choice
+    of ``settings.weights`` can be had, or a file does not fit the model.
+    """
+    choices = [settings.weights] if isinstance(settings.weights, str) else settings.weights
+    trunk = create_trunk(settings, image_size)
+    failures = []
+    for choice in choices:
+        if choice == "none":
+            return FeatureMap(trunk, image_size, settings.grid)
+        if choice == "pretrained":
+            try:
+                return _pretrained(settings, image_size)
+            except WeightsError as error:
+                failures.append(str(error))
+                continue
+        path = find_file(choice, weights_dirs)
+        if path:
+            return _from_file(settings, image_size, trunk, path)
+        places = ", ".join(str(folder) for folder in weights_dirs)
+        failures.append(f"backbone.weights: no file {choice}{f', nor in {places}' if places else ''}")
+    if len(failures) == 1:
+        raise WeightsError(failures[0] if failures[0].endswith(ADVICE) else f"{failures[0]}; {ADVICE}")
+    tried = "; ".join(
+        failure.removeprefix("backbone.weights: ").removesuffix(f"; {ADVICE}") for failure in failures
+    )
+    raise WeightsError(
+        f"backbone.weights: none of {', '.join(choices) or '(an empty list)'} can be had ({tried}); {ADVICE}"
+    )
+
+
+def _pretrained(settings: recipe.Backbone, image_size: int) -> FeatureMap:
+    backbone = FeatureMap(pretrained_trunk(settings, image_size), image_size, settings.grid)
+    config = getattr(backbone.trunk, "pretrained_cfg", {})
+    backbone.weights_used = f"pretrained:{config.get('tag') or settings.name}"
+    return backbone
+
+
+def _from_file(settings: recipe.Backbone, image_size: int, trunk: nn.Module, path: Path) -> FeatureMap:
+    metadata = load_file(trunk, path, settings.name)
+    padding = metadata.get("pad_type")
+    if padding and metadata.get("arch") == settings.name and settings.options.get("pad_type") != padding:
+        raise WeightsError(
+            f"{path}: was made with pad_type={padding}; set backbone.options.pad_type={padding}"
+        )
+    backbone = FeatureMap(trunk, image_size, settings.grid)
+    backbone.mean = _colour(metadata.get("mean"), backbone.mean, path)
+    backbone.std = _colour(metadata.get("std"), backbone.std, path)
+    backbone.weights_used = fingerprint(path)
+    return backbone
+
+
+def _colour(text: str | None, default: Colour, path: Path) -> Colour:
+    """``0.5`` or ``0.485, 0.456, 0.406`` as three numbers."""
+    if text is None:
+        return default
+    try:
+        numbers = [float(part) for part in text.strip("[]() ").replace(",", " ").split()]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise WeightsError(
+            f"{path}: its metadata's mean or std {text!r} is not one number or three"
+        ) from None
+    return red, green, blue

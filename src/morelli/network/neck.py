@@ -1,0 +1,166 @@
+"""Necks: the feature map (B, C, h, w) becomes one vector (B, D).
+
+``lstm`` and ``gru`` read the tokens one after another along a scan, ``rowcol`` reads all rows and all columns
+side by side, ``mean`` and ``attention`` pool without recurrence. Every neck normalises its tokens first,
+because the scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
+
+A new neck is one class and one entry of :data:`NECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from morelli import recipe
+from morelli.network.pooling import AttentionPool, MeanPool
+from morelli.network.scan import scan
+
+
+class Neck(nn.Module):
+    """What all necks share: ``dim`` (D) and ``forward`` (B, C, h, w) → (B, D)."""
+
+    dim: int
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
+        raise NotImplementedError
+
+
+class TokenNeck(Neck):
+    """A neck that sees tokens in the order of a scan; ``embed`` also takes the first t tokens alone,
+    which gives the vector as it would be had the reading stopped there."""
+
+    def __init__(self, settings: recipe.Neck, channels: int) -> None:
+        super().__init__()
+        self.scan = settings.scan
+        self.norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def embed(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B D"]:
+        """Tokens (B, T, C) in reading order, T ≥ 1, to one vector (B, D)."""
+        raise NotImplementedError
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
+        return self.embed(scan(features, self.scan))
+
+
+class RecurrentNeck(TokenNeck):
+    """An LSTM or a GRU over the tokens; D = width, or 2 · width when bidirectional.
+
+    ``pool`` last takes the final hidden state of each direction (the backward one has then read the whole
+    sequence from its end); mean and attention pool the states of all tokens. ``dropout`` acts between
+    layers and on the output.
+    """
+
+    def __init__(self, settings: recipe.Neck, channels: int) -> None:
+        super().__init__(settings, channels)
+        self.rnn = _recurrent(settings, channels, settings.bidirectional)
+        self.dim = settings.width * (2 if settings.bidirectional else 1)
+        self.pool: nn.Module | None = None
+        if settings.pool != "last":
+            self.pool = AttentionPool(self.dim) if settings.pool == "attention" else MeanPool()
+
+    def states(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
+        """The hidden state after each token (forward and backward side by side)."""
+        return self.rnn(self.norm(tokens))[0]
+
+    def embed(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B D"]:
+        states = self.states(tokens)
+        return self.dropout(self.pool(states) if self.pool else self._last(states))
+
+    def _last(self, states: Float[Tensor, "B T D"]) -> Float[Tensor, "B D"]:
+        if not self.rnn.bidirectional:
+            return states[:, -1]
+        forward, backward = states.chunk(2, dim=-1)
+        return torch.cat([forward[:, -1], backward[:, 0]], dim=-1)
+
+
+class RowColumnNeck(Neck):
+    """A bidirectional GRU along every row and another along every column; D = 2 · width.
+
+    The states of each are pooled by attention, and both are fused with the mean of the tokens, so that the
+    neck starts from what plain pooling knows. The design follows ReNet's sweeps in both axes (Visin et al.,
+    "ReNet: a recurrent neural network based alternative to convolutional networks", 2015), side by side
+    rather than stacked.
+    """
+
+    def __init__(self, settings: recipe.Neck, channels: int) -> None:
+        super().__init__()
+        self.dim = 2 * settings.width
+        self.norm = nn.LayerNorm(channels)
+        self.rows = _recurrent(settings, channels, bidirectional=True)
+        self.columns = _recurrent(settings, channels, bidirectional=True)
+        self.row_pool = AttentionPool(self.dim)
+        self.column_pool = AttentionPool(self.dim)
+        self.fuse = nn.Sequential(
+            nn.Linear(2 * self.dim + channels, self.dim), nn.LayerNorm(self.dim), nn.GELU()
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
+        batch, _, height, width = features.shape
+        cells = self.norm(features.permute(0, 2, 3, 1))
+        rows = self.rows(cells.flatten(0, 1))[0]
+        columns = self.columns(cells.transpose(1, 2).flatten(0, 1))[0]
+        parts = [
+            self.row_pool(rows.reshape(batch, height * width, self.dim)),
+            self.column_pool(columns.reshape(batch, height * width, self.dim)),
+            cells.mean(dim=(1, 2)),
+        ]
+        return self.dropout(self.fuse(torch.cat(parts, dim=-1)))
+
+
+class PoolNeck(TokenNeck):
+    """No recurrence: the mean of the tokens, or their attention-weighted mean; D = C."""
+
+    def __init__(self, settings: recipe.Neck, channels: int) -> None:
+        super().__init__(settings, channels)
+        self.dim = channels
+        self.pool = AttentionPool(channels) if settings.kind == "attention" else MeanPool()
+
+    def embed(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B D"]:
+        return self.dropout(self.pool(self.norm(tokens)))
+
+
+NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
+    "lstm": RecurrentNeck,
+    "gru": RecurrentNeck,
+    "rowcol": RowColumnNeck,
+    "mean": PoolNeck,
+    "attention": PoolNeck,
+}
+
+
+def build_neck(settings: recipe.Neck, channels: int) -> Neck:
+    """The neck that ``settings`` describes, for feature maps of ``channels`` channels."""
+    return NECKS[settings.kind](settings, channels)
+
+
+def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU:
+    kind = nn.LSTM if settings.kind == "lstm" else nn.GRU
+    rnn = kind(
+        channels,
+        settings.width,
+        num_layers=settings.layers,
+        batch_first=True,
+        bidirectional=bidirectional,
+        # torch warns about a dropout that has no second layer to act before
+        dropout=settings.dropout if settings.layers > 1 else 0.0,
+    )
+    _initialise(rnn)
+    return rnn
+
+
+def _initialise(rnn: nn.LSTM | nn.GRU) -> None:
+    """Orthogonal recurrences (Saxe et al., 2014), and an LSTM's forget gate open at first (bias 1;
+    Jozefowicz et al., 2015): both keep a long scan's first tokens alive in its last state."""
+    width = rnn.hidden_size
+    for name, parameter in rnn.named_parameters():
+        if name.startswith("weight_hh"):
+            for gate in parameter.data.split(width):
+                nn.init.orthogonal_(gate)
+        elif name.startswith("bias") and isinstance(rnn, nn.LSTM):
+            parameter.data[width : 2 * width] = 1.0 if name.startswith("bias_ih") else 0.0

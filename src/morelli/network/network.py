@@ -1,0 +1,73 @@
+"""The network: images → backbone → neck → one head a task.
+
+The two halves can be called apart: ``features`` is what a feature cache keeps while the backbone is frozen,
+``read`` goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from morelli.errors import UsageError
+from morelli.network.backbone import FeatureMap, build_backbone
+from morelli.network.head import build_head
+from morelli.network.neck import build_neck
+from morelli.recipe import Recipe
+
+
+class Network(nn.Module):
+    """Everything a recipe says about the network, with random neck and heads.
+
+    ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given is used as it is;
+    otherwise it is built from the recipe (see :func:`morelli.network.backbone.build_backbone`, also for
+    ``weights_dirs`` and the errors). Call ``torch.manual_seed`` before, for the same numbers again.
+
+    Raises :class:`UsageError` if a task of the recipe has no classes.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        vocabularies: Mapping[str, Sequence[str]],
+        backbone: FeatureMap | None = None,
+        weights_dirs: Sequence[str | Path] = (),
+    ) -> None:
+        super().__init__()
+        empty = [task for task in recipe.tasks if not vocabularies.get(task)]
+        if empty:
+            raise UsageError(f"tasks: {empty[0]} has no classes here; leave it out of the recipe's tasks")
+        self.recipe = recipe
+        self.tasks: list[str] = list(recipe.tasks)
+        self.vocabularies = {task: list(vocabularies[task]) for task in self.tasks}
+        self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
+        self.neck = build_neck(recipe.neck, self.backbone.channels)
+        self.heads = nn.ModuleDict(
+            {
+                task: build_head(recipe.head(task), self.neck.dim, len(self.vocabularies[task]))
+                for task in self.tasks
+            }
+        )
+
+    @property
+    def dim(self) -> int:
+        """D, the length of the embedding."""
+        return self.neck.dim
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """The backbone's feature map of normalised images (see ``backbone.mean`` and ``backbone.std``)."""
+        return self.backbone(images)
+
+    def read(
+        self, feature_map: Float[Tensor, "B C h w"]
+    ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "B _"]]]:
+        """The embedding (B, D) and each task's logits (B, K) from a feature map."""
+        embedding = self.neck(feature_map)
+        return embedding, {task: self.heads[task](embedding) for task in self.tasks}
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B _"]]:
+        """Each task's logits (B, K) of normalised images."""
+        return self.read(self.features(images))[1]

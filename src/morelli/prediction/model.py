@@ -1,0 +1,111 @@
+"""A trained model on disk: ``model.safetensors`` and ``model.json``; the two alone can predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from morelli import __version__, recipe
+from morelli.errors import RunError
+from morelli.files import read_json, replacing, write_json
+from morelli.network.network import Network
+from morelli.prediction.device import autocast, best_device, choose_precision
+from morelli.prediction.pixels import normalise
+
+
+@dataclass
+class Model:
+    """A network with all it needs to read a painting.
+
+    ``temperature[task]`` divides the logits; ``vocabularies[task]`` names the classes in order.
+    """
+
+    network: Network
+    recipe: recipe.Recipe
+    vocabularies: dict[str, list[str]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    temperature: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    device: torch.device = field(default_factory=best_device)
+
+    def __post_init__(self) -> None:
+        self.network = self.network.to(self.device).eval()
+        self.precision = choose_precision(self.recipe.training.precision, self.device)
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 → the backbone's feature map (B, C, h, w)."""
+        with autocast(self.precision, self.device):
+            return self.network.features(normalise(images.to(self.device), self.mean, self.std))
+
+    @torch.inference_mode()
+    def read(self, feature_map: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Calibrated probabilities {task: (B, K)} and embeddings (B, D), float32 on the CPU."""
+        with autocast(self.precision, self.device):
+            embedding, logits = self.network.read(feature_map.to(self.device))
+        chances = {
+            task: (score.float() / self.temperature.get(task, 1.0)).softmax(dim=1).cpu()
+            for task, score in logits.items()
+        }
+        return chances, embedding.float().cpu()
+
+    def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """As :meth:`read`, from images (B, 3, S, S) uint8."""
+        return self.read(self.features(images))
+
+
+def save_model(model: Model, run: Path) -> None:
+    """Writes the two files, each atomically, the weights first."""
+    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    with replacing(run / "model.safetensors") as temporary:
+        save_file(state, temporary, metadata={"format": "pt", "morelli": __version__})
+    write_json(
+        run / "model.json",
+        {
+            "format": 1,
+            "morelli": __version__,
+            "recipe": model.recipe.model_dump(mode="json"),
+            "vocabularies": model.vocabularies,
+            "preprocessing": {
+                **model.recipe.image.model_dump(mode="json"),
+                "mean": list(model.mean),
+                "std": list(model.std),
+            },
+            "temperature": model.temperature,
+            **model.facts,
+        },
+    )
+
+
+def load_model(run: Path) -> Model:
+    """Raises :class:`RunError` where ``run`` holds no trained model, or a damaged one."""
+    for name in ("model.json", "model.safetensors"):
+        if not (run / name).is_file():
+            what = "no such run" if not run.exists() else f"holds no {name}"
+            raise RunError(f"{run}: {what}; train it with: morelli train RECIPE --data COLLECTION --out {run}")
+    facts = read_json(run / "model.json")
+    try:
+        tree = facts.pop("recipe")
+        tree["backbone"]["weights"] = "none"
+        settings = recipe.parse(tree, str(run / "model.json"))
+        look = facts.pop("preprocessing")
+        vocabularies = facts.pop("vocabularies")
+        temperature = facts.pop("temperature")
+        mean, std = tuple(look["mean"]), tuple(look["std"])
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{run / 'model.json'}: not a morelli model's description; train the run again") from None
+    network = Network(settings, vocabularies)
+    try:
+        network.load_state_dict(load_file(run / "model.safetensors"))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise RunError(f"{run / 'model.safetensors'}: cannot be loaded ({why:.100}); train again") from None
+    extra = {k: v for k, v in facts.items() if k not in ("format", "morelli")}
+    return Model(network, settings, vocabularies, mean, std, temperature, extra)

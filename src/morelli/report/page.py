@@ -1,0 +1,184 @@
+"""The HTML report of a run: one file that needs no other, beside its figures and text reports."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from morelli.errors import DataError, RunError
+from morelli.files import explain_os_error, read_json, replacing, write_text
+from morelli.judgement import predictions as predictions_file
+from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.judgement.scores import class_report
+from morelli.report import figures, style
+from morelli.report.curves import learning_curves_figure
+
+# more classes than this: the page opens with the most frequent ones and folds the whole figure away
+MANY = 40
+TOP = 20
+
+# figure, label, whether it is a share shown in per cent, one line of explanation
+ROWS = [
+    ("accuracy", "Accuracy", True, "share of works named rightly"),
+    ("top5", "Top-5 accuracy", True, "true class among the five most probable"),
+    ("macro_f1", "Macro F1", True, "every class counts alike"),
+    ("weighted_f1", "Weighted F1", True, "classes count by their works"),
+    ("ece", "Calibration error", True, "gap between confidence and accuracy"),
+    ("nll", "Log loss", False, "nats a work"),
+]
+BASELINES = [
+    ("majority", "Most frequent class", "always the same answer"),
+    ("artist_oracle", "Artist known", "each painter's most frequent class"),
+]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure as the page shows it: where it was written, what it shows, and its width in CSS pixels."""
+
+    file: str
+    caption: str
+    width: int
+    data: str
+    folded: bool = False
+
+
+def write_report(run: Path, split: str) -> Path:
+    """Writes ``RUN/report/``: figures, ``class_report_TASK.txt`` and ``index.html``; gives the page's path.
+
+    Reads ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``collection.parquet`` of the run, and
+    ``metrics.csv`` and ``recipe.yaml`` where they are there. Raises :class:`RunError` when a needed one is
+    missing and :class:`DataError` when one is damaged.
+    """
+    run = Path(run)
+    scores, predictions, collection = _parts(run, split)
+    folder = run / "report"
+    try:
+        sections = [
+            (name, _task_pictures(folder, name, task, split)) for name, task in predictions.tasks.items()
+        ]
+        for name, task in predictions.tasks.items():
+            write_text(folder / f"class_report_{name}.txt", class_report(task))
+        vocabularies = {name: task.names for name, task in predictions.tasks.items()}
+        drawn = figures.label_distribution_figure(collection, vocabularies)
+        training = [_picture(folder, "labels", drawn, "Works of each class in the collection, by split.")]
+        if (run / "metrics.csv").exists():
+            drawn = learning_curves_figure(run / "metrics.csv")
+            training.insert(0, _picture(folder, "curves", drawn, "Training, epoch by epoch."))
+        recipe = run / "recipe.yaml"
+        page = _environment().get_template("report.html").render(
+            run=run.resolve().name,
+            split={"val": "validation", "train": "training"}.get(split, split),
+            works=len(predictions),
+            tasks=list(predictions.tasks),
+            classes={name: len(task.names) for name, task in predictions.tasks.items()},
+            rows=_score_rows(scores, predictions),
+            joint=_share(scores.get("joint_exact_match"), scores.get("joint_exact_match_ci95")),
+            joint_works=scores.get("joint_n") or 0,
+            sections=sections,
+            reports={name: class_report(task) for name, task in predictions.tasks.items()},
+            training=training,
+            recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+        )  # fmt: skip
+        write_text(folder / "index.html", page)
+    except OSError as error:
+        raise explain_os_error(error) from None
+    return folder / "index.html"
+
+
+def _parts(run: Path, split: str) -> tuple[dict[str, Any], Predictions, pd.DataFrame]:
+    scores, predicted = run / f"scores-{split}.json", run / f"predictions-{split}.parquet"
+    for path, command in [
+        (scores, f"morelli evaluate {run} --split {split}"),
+        (predicted, f"morelli evaluate {run} --split {split}"),
+        (run / "collection.parquet", "morelli train"),
+    ]:
+        if not path.is_file():
+            raise RunError(f"{path}: not there; run {command} first")
+    predictions = predictions_file.read(predicted)
+    tree = read_json(scores)
+    if not isinstance(tree, dict) or set(predictions.tasks) - set(tree.get("tasks", {})):
+        raise DataError(f"{scores}: does not hold the scores of these predictions; evaluate again")
+    columns = ["split", *predictions.tasks]
+    try:
+        collection = pd.read_parquet(run / "collection.parquet", columns=columns)
+    except (OSError, ValueError):
+        raise DataError(f"{run / 'collection.parquet'}: not a readable collection; train again") from None
+    return tree, predictions, collection
+
+
+def _task_pictures(folder: Path, name: str, task: TaskPredictions, split: str) -> list[Picture]:
+    """Writes a task's figures: what is confused with what, F1 of each class, and reliability."""
+    many, title = len(task.names) > MANY, f"{name.capitalize()} ({split})"
+    confusion = figures.confusion_figure(task, title, name=name)
+    f1 = figures.per_class_f1_figure(task, f"F1 of each {name} ({split})", name=name)
+    reliability = figures.reliability_figure(task, title)
+    every = f"All {len(task.names)} classes: which" if many else "Which"
+    pictures = [
+        _picture(folder, f"confusion_{name}", confusion, f"{every} {name} is taken for which.", many),
+        _picture(folder, f"f1_{name}", f1, f"F1 of each {name}, best first.", many),
+        _picture(folder, f"reliability_{name}", reliability, "Confidence against accuracy."),
+    ]
+    if many:
+        drawn = figures.confusion_figure(task, f"{title}: {TOP} most frequent", top=TOP, name=name)
+        caption = f"The {TOP} most frequent classes: which {name} is taken for which."
+        pictures = [_picture(folder, f"confusion_{name}_top", drawn, caption), pictures[2], *pictures[:2]]
+    return pictures
+
+
+def _picture(folder: Path, name: str, drawn: Figure, caption: str, folded: bool = False) -> Picture:
+    data = style.png(drawn)
+    with replacing(folder / f"{name}.png") as temporary:
+        temporary.write_bytes(data)
+    # a PNG's header holds its width in pixels at bytes 16–19
+    width = struct.unpack(">I", data[16:20])[0] * 96 // style.DPI
+    return Picture(f"{name}.png", caption, width, base64.b64encode(data).decode(), folded)
+
+
+def _score_rows(scores: dict[str, Any], predictions: Predictions) -> list[dict[str, Any]]:
+    """One row a figure, one cell a task; a row without any figure is left out."""
+    tables = {name: scores["tasks"][name] for name in predictions.tasks}
+    rows: list[dict[str, Any]] = []
+    for key, label, share, hint in ROWS:
+        cells = []
+        for name, table in tables.items():
+            # with five classes or fewer the true one is always among the five
+            trivial = key == "top5" and len(predictions.tasks[name].names) <= 5
+            value = None if trivial else table.get(key)
+            cells.append(_share(value, table.get(f"{key}_ci95")) if share else _plain(value))
+        rows.append({"label": label, "hint": hint, "cells": cells, "baseline": False})
+    for key, label, hint in BASELINES:
+        cells = [_share((table.get("baselines") or {}).get(key)) for table in tables.values()]
+        rows.append({"label": label, "hint": hint, "cells": cells, "baseline": True})
+    works = [(f"{table['n']:,d}", "") for table in tables.values()]
+    rows.append({"label": "Works scored", "hint": "label known", "cells": works, "baseline": False})
+    return [row for row in rows if any(value != "–" for value, _ in row["cells"])]
+
+
+def _share(value: float | None, interval: list[float] | None = None) -> tuple[str, str]:
+    """A share in per cent with its interval, ready to show; – where undefined."""
+    if value is None:
+        return "–", ""
+    between = f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}" if interval else ""
+    return f"{100 * value:.1f} %", between
+
+
+def _plain(value: float | None) -> tuple[str, str]:
+    return ("–", "") if value is None else (f"{value:.2f}", "")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("morelli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,71 @@
+"""Random changes to training images and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image as PIL
+from torch import Tensor
+from torchvision.transforms import v2
+
+from morelli import recipe
+from morelli.prediction.pixels import square, to_tensor
+
+
+class TrainingView:
+    """An RGB image → an augmented (3, S, S) uint8 tensor; draws from PyTorch's global generator."""
+
+    def __init__(self, settings: recipe.Augment, image: recipe.Image) -> None:
+        self.image = image
+        self.crop = settings.crop < 1
+        steps: list[torch.nn.Module] = []
+        if self.crop:
+            steps.append(v2.RandomResizedCrop(image.size, scale=(settings.crop, 1.0), antialias=True))
+        if settings.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if settings.rotation:
+            steps.append(v2.RandomRotation(settings.rotation, v2.InterpolationMode.BILINEAR, fill=(124, 116, 104)))
+        if settings.colour:
+            steps.append(v2.ColorJitter(settings.colour, settings.colour, settings.colour))
+        self.steps = v2.Compose(steps) if steps else None
+        self.erase = v2.RandomErasing(settings.erasing, value=116) if settings.erasing else None
+
+    def __call__(self, picture: PIL.Image) -> Tensor:
+        if not self.crop:
+            picture = square(picture, self.image)
+        if self.steps is not None:
+            picture = self.steps(picture)
+        pixels = to_tensor(picture)
+        return self.erase(pixels) if self.erase is not None else pixels
+
+
+def mix(
+    inputs: Tensor, labels: Tensor, settings: recipe.Augment, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, float]:
+    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) of a batch with a permutation of itself; where both
+    are asked for, each batch takes one of them by chance.
+
+    Args:
+        inputs: (B, C, H, W) images or feature maps.
+        labels: (B, tasks).
+
+    Returns:
+        The mixed inputs, the permuted labels and λ, the share of the first labels (1 when nothing was mixed).
+    """
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, kind) > 0]
+    if not kinds or len(inputs) < 2:
+        return inputs, labels, 1.0
+    kind = kinds[int(rng.integers(len(kinds)))]
+    alpha = getattr(settings, kind)
+    share = float(rng.beta(alpha, alpha))
+    order = torch.from_numpy(rng.permutation(len(inputs))).to(inputs.device)
+    if kind == "mixup":
+        return inputs * share + inputs[order] * (1 - share), labels[order], share
+    height, width = inputs.shape[2:]
+    side = np.sqrt(1 - share)
+    cut_h, cut_w = round(height * side), round(width * side)
+    top, left = int(rng.integers(height - cut_h + 1)), int(rng.integers(width - cut_w + 1))
+    mixed = inputs.clone()
+    box = (..., slice(top, top + cut_h), slice(left, left + cut_w))
+    mixed[box] = inputs[order][box]
+    return mixed, labels[order], 1 - cut_h * cut_w / (height * width)

@@ -1,0 +1,146 @@
+"""What happens around the steps: checkpoints, the log, the progress bar, Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from morelli.console import progress, say
+from morelli.errors import StoppedError
+from morelli.files import replacing
+
+
+class Checkpoints(pl.Callback):
+    """``best.ckpt`` by ``val_score`` over all phases, ``last.ckpt`` after every epoch, both atomically.
+
+    A checkpoint carries its phase, its epoch and how many batches of it were done.
+    """
+
+    def __init__(self, folder: Path, number: int, best: float) -> None:
+        self.folder, self.number, self.best = folder, number, best
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        score = float(trainer.callback_metrics["val_score"])
+        if not trainer.sanity_checking and score > self.best:
+            self.best = score
+            self.save(trainer, "best.ckpt")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.save(trainer, "last.ckpt")
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["morelli"] = {"phase": self.number, "best": self.best}
+
+    def save(self, trainer: pl.Trainer, name: str) -> None:
+        """Every process calls this; the first one writes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{name}.part"
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.folder / name)
+
+
+class EpochLog(pl.Callback):
+    """A bar for each epoch, a line when it ends, and a row in ``metrics.csv``; a resumed run replaces the rows
+    of the epochs that it does again."""
+
+    def __init__(self, file: Path, recipe_phases: int, number: int, works: int) -> None:
+        self.file, self.phases, self.number, self.works = file, recipe_phases, number, works
+        self._open = ExitStack()
+        self._validated: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._seen = 0
+        title = f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        if trainer.is_global_zero:
+            self._advance = self._open.enter_context(progress(title, self.works, "images"))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        count = len(batch[1]) * trainer.world_size
+        self._seen += count
+        if trainer.is_global_zero:
+            self._advance(count)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seconds = time.perf_counter() - self._started
+        self._open.close()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = self._seen / max(self._seconds, 1e-9)
+        row = {"epoch": trainer.current_epoch + 1, "phase": self.number + 1}
+        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]} | figures
+        row |= {"seconds": round(self._seconds, 3), "images_per_second": round(rate, 1)}
+        for name, value in figures.items():
+            if trainer.logger is not None:
+                trainer.logger.log_metrics({name: value}, step=trainer.global_step)
+        if trainer.is_global_zero:
+            write_row(self.file, {k: v for k, v in row.items() if k != "val_score"})
+            shown = "  ".join(
+                f"{name.removeprefix('val_').removesuffix('_accuracy')} {value:.1%}"
+                for name, value in figures.items()
+                if name.endswith("_accuracy") and name != "val_accuracy"
+            )
+            say(
+                f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
+                f"loss {figures.get('train_loss', float('nan')):.3f} → {figures.get('val_loss', float('nan')):.3f}  "
+                f"validation: {shown}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
+            )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._open.close()
+
+
+class GracefulStop(pl.Callback):
+    """Ctrl-C (or SIGTERM) finishes the batch, saves ``last.ckpt`` and says how to go on; a second one stops at
+    once."""
+
+    def __init__(self, checkpoints: Checkpoints, how_to_go_on: str) -> None:
+        self.checkpoints, self.how = checkpoints, how_to_go_on
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        # here, and not at the end of a batch, Lightning's own count of finished batches is right
+        if self._asked:
+            self.checkpoints.save(trainer, "last.ckpt")
+            raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self._asked:
+            raise StoppedError(f"stopped at once; go on from the last checkpoint with: {self.how}")
+        self._asked = True
+        say("stopping after this batch …")
+
+
+def write_row(file: Path, row: dict[str, Any]) -> None:
+    """Adds a row to a CSV file; a row of the same epoch and phase, and any later one, is replaced."""
+    rows: list[dict[str, Any]] = []
+    if file.exists():
+        with file.open(newline="", encoding="utf-8") as old:
+            rows = list(csv.DictReader(old))
+    here = (row["phase"], row["epoch"])
+    rows = [r for r in rows if (int(r["phase"]), int(r["epoch"])) < here]
+    names = list(dict.fromkeys(name for r in [*rows, row] for name in r))
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as new:
+        writer = csv.DictWriter(new, names)
+        writer.writeheader()
+        writer.writerows([*rows, row])

@@ -1,0 +1,140 @@
+"""The Lightning module of one phase: the step, the validation figures, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from morelli.network.loss import MultiTaskLoss
+from morelli.network.network import Network
+from morelli.prediction.pixels import normalise
+from morelli.recipe import Phase, Recipe
+from morelli.training.augment import mix
+from morelli.training.data import Batch, steady_seed
+from morelli.training.optimisation import build_optimizer, parameter_groups, schedule_factor
+
+
+class ReadingModule(pl.LightningModule):
+    """Trains ``network`` for one phase.
+
+    A batch is (inputs, labels): inputs are uint8 images or float16 feature maps of a frozen backbone; labels
+    (B, tasks), −1 unknown. Every training step seeds PyTorch by (seed, phase, epoch, batch), so that a resumed
+    run draws the same dropout as an uninterrupted one. Logs ``val_score`` (the recipe's monitor, higher is
+    better), ``val_loss`` and each task's ``val_TASK_accuracy`` and ``val_TASK_macro_f1``.
+    """
+
+    def __init__(self, network: Network, loss: MultiTaskLoss, recipe: Recipe, number: int, batches: Sized) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.recipe, self.number, self.batches = recipe, number, batches
+        self.phase: Phase = recipe.phases[number]
+        self.mixing = self.phase.augment or recipe.augment
+        self.tasks = list(recipe.tasks)
+        # state_dict stays that of network and loss: confusions are made anew at every validation
+        self._confusion: dict[str, MulticlassConfusionMatrix] = {}
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch, in each process."""
+        return -(-len(self.batches) // self.recipe.training.accumulate)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        inputs, labels = self._pixels_or_features(batch[0]), batch[1]
+        seed = steady_seed(self.recipe.seed, self.number, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(seed)
+        inputs, permuted, share = mix(inputs, labels, self.mixing, np.random.default_rng(seed))
+        other = (self._by_task(permuted), share) if share < 1 else None
+        total, _ = self.loss(self._logits(inputs, batch[0]), self._by_task(labels), other)
+        self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        return total
+
+    def on_train_epoch_start(self) -> None:
+        # Lightning puts the whole module in training mode; the backbone keeps its frozen stages as they are
+        self.network.backbone.train()
+
+    def on_validation_epoch_start(self) -> None:
+        self._confusion = {
+            task: MulticlassConfusionMatrix(len(self.network.vocabularies[task]), ignore_index=-1).to(self.device)
+            for task in self.tasks
+        }
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        inputs, labels = self._pixels_or_features(batch[0]), batch[1]
+        logits, answers = self._logits(inputs, batch[0]), self._by_task(labels)
+        total, _ = self.loss(logits, answers)
+        self.log("val_loss", total, batch_size=len(labels), sync_dist=True)
+        for task in self.tasks:
+            if (answers[task] >= 0).any():
+                self._confusion[task].update(logits[task].float(), answers[task])
+
+    def on_validation_epoch_end(self) -> None:
+        figures: dict[str, list[float]] = {"accuracy": [], "macro_f1": []}
+        for task, metric in self._confusion.items():
+            accuracy, f1 = figures_of(metric.compute().cpu().numpy())
+            if not np.isnan(accuracy):
+                figures["accuracy"].append(accuracy)
+                figures["macro_f1"].append(f1)
+                self.log_dict({f"val_{task}_accuracy": accuracy, f"val_{task}_macro_f1": f1})
+        means = {name: float(np.mean(values)) if values else 0.0 for name, values in figures.items()}
+        self.log_dict({f"val_{name}": value for name, value in means.items()})
+        monitor = self.recipe.training.monitor
+        loss = float(self.trainer.callback_metrics.get("val_loss", torch.tensor(0.0)))
+        self.log("val_score", -loss if monitor == "loss" else means[monitor])
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        groups = parameter_groups(self.network, self.loss, self.phase, self.recipe.optimizer.weight_decay)
+        optimizer = build_optimizer(groups, self.recipe.optimizer)
+        settings = self.phase.schedule
+        if settings.kind == "plateau":
+            schedule: Any = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=settings.factor, patience=settings.patience
+            )
+            how = {"scheduler": schedule, "monitor": "val_score", "interval": "epoch"}
+        else:
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, schedule_factor(settings, self.phase.epochs, self.steps)
+            )
+            how = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": how}
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Plateau has no schedule by steps: its warm-up is applied here, around the step."""
+        settings, step = self.phase.schedule, self.trainer.global_step
+        warm = settings.kind == "plateau" and step < round(settings.warmup * self.steps)
+        share = schedule_factor(settings, self.phase.epochs, self.steps)(step) if warm else 1.0
+        groups = self.trainer.optimizers[0].param_groups
+        full = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] *= share
+        super().optimizer_step(*arguments, **named)
+        for group, lr in zip(groups, full, strict=True):
+            group["lr"] = lr
+
+    def _pixels_or_features(self, inputs: Tensor) -> Tensor:
+        if inputs.dtype != torch.uint8:
+            return inputs.float()
+        image, backbone = self.recipe.image, self.network.backbone
+        return normalise(inputs, image.mean or backbone.mean, image.std or backbone.std)
+
+    def _logits(self, inputs: Tensor, raw: Tensor) -> dict[str, Tensor]:
+        """``raw`` is the batch as loaded: its bytes are images, anything else is a feature map already."""
+        feature_map = self.network.features(inputs) if raw.dtype == torch.uint8 else inputs
+        return self.network.read(feature_map)[1]
+
+    def _by_task(self, labels: Tensor) -> dict[str, Tensor]:
+        return {task: labels[:, column] for column, task in enumerate(self.tasks)}
+
+
+def figures_of(confusion: np.ndarray) -> tuple[float, float]:
+    """(accuracy, macro-F1) of a confusion matrix (K, K), rows true; NaN where nothing is known. Macro-F1 is the
+    mean over the classes that occur as label or as answer."""
+    if not confusion.sum():
+        return float("nan"), float("nan")
+    hits, both = np.diag(confusion), confusion.sum(0) + confusion.sum(1)
+    return float(hits.sum() / confusion.sum()), float((2 * hits[both > 0] / both[both > 0]).mean())

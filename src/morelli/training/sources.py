@@ -1,0 +1,126 @@
+"""What each phase reads: images, or cached features where the backbone is frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from morelli.collection.collection import Collection
+from morelli.errors import DataError
+from morelli.network.network import Network
+from morelli.prediction.model import Model
+from morelli.recipe import Augment, Recipe
+from morelli.training.augment import TrainingView
+from morelli.training.data import Batch, Features, Images, label_table, loader
+from morelli.training.features import FeatureFile, backbone_digest, cached_features, feature_key
+from morelli.training.samplers import EpochBatches, balancing_weights
+
+
+class Sources:
+    """The training and validation loaders of each phase of a recipe.
+
+    Raises :class:`DataError` where a task has no training label, fewer than two classes, or a split is empty.
+    """
+
+    def __init__(self, recipe: Recipe, collection: Collection, network: Network) -> None:
+        self.recipe, self.collection, self.network = recipe, collection, network
+        self.train_rows, self.val_rows = collection.rows("train"), collection.rows("val")
+        for name, rows in (("training", self.train_rows), ("validation", self.val_rows)):
+            if not len(rows):
+                raise DataError(f"{collection.folder}: no {name} works; collect with another --split")
+        self.train_labels = label_table(collection, network.vocabularies, self.train_rows)
+        self.val_labels = label_table(collection, network.vocabularies, self.val_rows)
+        for column, task in enumerate(recipe.tasks):
+            classes = len(set(self.train_labels[:, column].tolist()) - {-1})
+            if classes < 2:
+                raise DataError(
+                    f"{collection.folder}: {task} has {classes} class(es) among the training works and needs two; "
+                    f"leave it out with --set tasks=[…], or collect with a smaller --min-works"
+                )
+
+    def loaders(self, number: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+        """(training, validation) loaders of phase ``number``."""
+        recipe = self.recipe
+        phase = recipe.phases[number]
+        augment = phase.augment or recipe.augment
+        frozen = phase.train == "none" or phase.train == 0
+        fixed = not augment.changes_pixels or augment.views > 1
+        data_seed = recipe.seed * 1000 + number
+        if frozen and fixed and recipe.training.cache:
+            views = [self._clean()] if not augment.changes_pixels else self._views(augment)
+            train: Features | Images = Features(views, self.train_rows, self.train_labels, data_seed)
+            validate: Features | Images = Features([self._clean()], self.val_rows, self.val_labels)
+        else:
+            view = TrainingView(augment, recipe.image) if augment.changes_pixels else None
+            args = (self.collection, self.train_rows, self.train_labels, recipe.image, view, data_seed)
+            train = Images(*args)
+            validate = Images(self.collection, self.val_rows, self.val_labels, recipe.image)
+        batches = EpochBatches(len(self.train_rows), recipe.training.batch_size, data_seed, self._weights())
+        workers = recipe.training.workers
+        return loader(train, batches, workers), loader(validate, recipe.training.batch_size * 2, workers)
+
+    def _weights(self) -> np.ndarray | None:
+        labels = self.train_labels.numpy()
+        columns = [labels[:, self.recipe.tasks.index(task)] for task in self.recipe.sampler.balance]
+        return balancing_weights(columns, self.recipe.sampler.power) if columns else None
+
+    def _clean(self) -> FeatureFile:
+        """Features of every work of the collection, as evaluation sees them."""
+        rows = self.collection.rows("all")
+        return clean_features(self.collection, self._model(), rows, self.recipe)
+
+    def _views(self, augment: Augment) -> list[FeatureFile]:
+        """One file of augmented features for each view, of the training works."""
+        model = self._model()
+        files = []
+        for number in range(augment.views):
+            view = TrainingView(augment, self.recipe.image)
+            data = Images(self.collection, self.train_rows, self.train_labels, self.recipe.image, view, number)
+            shown = augment.model_dump(exclude={"views", "mixup", "cutmix"})
+            key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
+            title = f"caching features, view {number + 1} of {augment.views}"
+            batches = partial(_rest, data, self.recipe)
+            folder = self.collection.folder / "features"
+            files.append(cached_features(folder, key, self.train_rows, batches, model.features, title))
+        return files
+
+    def _model(self) -> Model:
+        image, backbone = self.recipe.image, self.network.backbone
+        mean, std = image.mean or backbone.mean, image.std or backbone.std
+        return Model(self.network, self.recipe, self.network.vocabularies, mean, std)
+
+
+def clean_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
+    """The cached features of ``rows`` as evaluation sees them; made where they are not there yet."""
+    data = Images(collection, rows, torch.zeros(len(rows), 1, dtype=torch.int64), recipe.image)
+    key = _key(collection, model, rows, recipe, "clean", 0)
+    batches = partial(_rest, data, recipe)
+    return cached_features(collection.folder / "features", key, rows, batches, model.features)
+
+
+def existing_features(collection: Collection, model: Model) -> FeatureFile | None:
+    """The cached features of the whole collection for this model's backbone, if some run has made them."""
+    rows = collection.rows("all")
+    path = collection.folder / "features" / f"{_key(collection, model, rows, model.recipe, 'clean', 0)}.npy"
+    return FeatureFile(path, rows) if path.exists() else None
+
+
+def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Tensor]]:
+    """Batches of a data set in order, from its row ``done`` on."""
+    rest = Images(data.collection, data.rows[done:], data.labels[done:], data.image, data.view, data.seed)
+    return loader(rest, 64, recipe.training.workers)
+
+
+def _key(
+    collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
+) -> str:
+    grid = recipe.backbone.grid
+    look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
+    where = (collection.fingerprint, backbone_digest(model.network.backbone), grid)
+    return feature_key(*where, *look, hashlib.sha256(rows.tobytes()).hexdigest(), view, number)

@@ -1,0 +1,90 @@
+"""Temperature scaling: finds a known temperature and never changes an answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from morelli.errors import DataError
+from morelli.judgement import metrics
+from morelli.judgement.calibration import HIGHEST, LOWEST, apply_temperature, fit_temperature
+
+
+def honest_works(works: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn from their softmax: calibrated at temperature 1 by construction."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=2, size=(works, classes))
+    return logits, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("truth", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_found(truth: float) -> None:
+    logits, labels = honest_works(20000, 12, seed=0)
+    assert fit_temperature(logits * truth, labels) == pytest.approx(truth, rel=0.03)
+
+
+def test_log_probabilities_serve_as_well_as_logits() -> None:
+    logits, labels = honest_works(2000, 7, seed=1)
+    assert fit_temperature(3 * logits, labels) == pytest.approx(
+        fit_temperature(log_softmax(3 * logits, axis=1), labels), rel=1e-6
+    )
+
+
+def test_the_fit_is_the_minimum_found_by_trying_every_temperature() -> None:
+    logits, labels = honest_works(1500, 5, seed=2)
+    probabilities = softmax(2 * logits, axis=1)
+    fitted = fit_temperature(np.log(probabilities), labels)
+    grid = np.geomspace(LOWEST, HIGHEST, 400)
+    losses = [metrics.nll(labels, apply_temperature(probabilities, t)) for t in grid]
+    assert fitted == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
+    assert metrics.nll(labels, apply_temperature(probabilities, fitted)) <= min(losses) + 1e-6
+
+
+def test_calibration_lowers_the_calibration_error_on_works_it_has_not_seen() -> None:
+    logits, labels = honest_works(8000, 10, seed=3)
+    probabilities = softmax(3 * logits, axis=1)
+    t = fit_temperature(np.log(probabilities[:4000]), labels[:4000])
+    before = metrics.expected_calibration_error(labels[4000:], probabilities[4000:])
+    after = metrics.expected_calibration_error(labels[4000:], apply_temperature(probabilities[4000:], t))
+    assert before > 0.1 and after < 0.03
+
+
+def test_unknown_labels_contribute_nothing() -> None:
+    logits, labels = honest_works(1000, 4, seed=4)
+    noise = np.random.default_rng(0).normal(scale=50, size=(500, 4))
+    mixed = fit_temperature(np.vstack([logits, noise]), np.append(labels, np.full(500, -1)))
+    assert mixed == fit_temperature(logits, labels)
+    assert fit_temperature(noise, np.full(500, -1)) == 1.0
+    assert fit_temperature(np.zeros((0, 4)), np.zeros(0, int)) == 1.0
+
+
+@pytest.mark.parametrize("t", [0.05, 0.7, 1.0, 3.0, 20.0])
+def test_no_answer_changes_even_between_neighbouring_floats(t: float) -> None:
+    rng = np.random.default_rng(5)
+    wide = softmax(rng.normal(scale=6, size=(3000, 129)), axis=1).astype(np.float32)
+    near = np.float32([[0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0], [1, 0, 0], [0.5, 0.5, 0]])
+    for probabilities in (wide, near):
+        scaled = apply_temperature(probabilities, t)
+        assert scaled.dtype == np.float32
+        np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
+        np.testing.assert_allclose(scaled.sum(axis=1), 1, atol=1e-5)
+
+
+def test_scaling_by_hand() -> None:
+    # p = (0.8, 0.2) at temperature 2: square roots in the proportion 2 : 1
+    np.testing.assert_allclose(apply_temperature(np.array([[0.8, 0.2]]), 2.0), [[2 / 3, 1 / 3]], rtol=1e-6)
+
+
+def test_a_class_that_underflowed_to_zero_does_not_break_the_fit() -> None:
+    scores = np.array([[0.0, -np.inf], [0.0, -np.inf], [-0.1, -2.0]])
+    t = fit_temperature(scores, np.array([0, 1, 0]))
+    assert LOWEST <= t <= HIGHEST and t > 5
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(DataError, match="diverged"):
+        fit_temperature(np.array([[np.nan, 0.0]]), np.array([0]))
+    for t in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(DataError, match="positive"):
+            apply_temperature(np.array([[0.5, 0.5]]), t)

@@ -202,3 +202,8 @@ def test_an_image_too_small_for_the_model_names_the_size():
     with pytest.raises(RecipeError, match=r"image\.size: .*16 pixels"):
         random("inception_v3", size=16)
     assert isinstance(random("resnet18", size=16), FeatureMap)
+
+
+def test_a_model_with_several_last_maps_is_refused_in_a_sentence():
+    with pytest.raises(RecipeError, match=r"coat_tiny .*several maps; choose a stage by number"):
+        random("coat_tiny")

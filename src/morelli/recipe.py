@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from morelli.errors import RecipeError
 
 Task = Literal["artist", "style", "genre"]
+_SHIPPED = Path(__file__).parent / "recipes"
 TASKS: tuple[Task, ...] = get_args(Task)
 Scan = Literal["row", "row-reverse", "column", "column-reverse", "snake", "snake-reverse"]
 
@@ -211,12 +212,12 @@ def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
 
     Raises :class:`RecipeError` naming the file, the key and, for a misspelt key, the nearest known one.
     """
-    path = Path(path)
+    path = find(path)
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in Path("recipes").glob("*.yaml")], n=1)
-        hint = f"; did you mean recipes/{near[0]}?" if near else "; recipes are YAML files, see recipes/"
+        near = difflib.get_close_matches(path.stem, shipped(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; give a YAML file, or one of {', '.join(shipped())}"
         raise RecipeError(f"{path}: no such recipe{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         why = "is a folder" if path.is_dir() else f"cannot be read ({type(error).__name__})"
@@ -231,6 +232,18 @@ def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
     for change in changes:
         _apply(tree, change)
     return parse(tree, str(path))
+
+
+def find(path: str | Path) -> Path:
+    """A recipe's file: the path itself, or a recipe that comes with the package, by its bare name."""
+    given = Path(path)
+    ours = _SHIPPED / f"{given.name.removesuffix('.yaml')}.yaml"
+    return ours if not given.exists() and given.parent == Path(".") and ours.exists() else given
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with the package."""
+    return sorted(file.stem for file in _SHIPPED.glob("*.yaml"))
 
 
 def parse(tree: dict[str, Any], source: str) -> Recipe:

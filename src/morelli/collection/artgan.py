@@ -62,6 +62,8 @@ def read_list(file: Path, ledger: Ledger) -> Iterator[tuple[str, int]]:
         path, label = _split_row(text)
         if path and re.fullmatch(r"[+-]?\d+", label):
             seen_row = True
+            if "," not in text:
+                ledger.add("odd-separator", path, f"{file.name} line {number}")
             if int(label) >= 0:
                 yield _repaired(path, ledger), int(label)
             else:

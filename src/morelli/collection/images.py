@@ -46,19 +46,15 @@ def open_rgb(
     Returns the image, the original's upright (width, height) and the repairs made. Raises
     :class:`ImageError` with a reason out of :data:`REASONS`.
     """
-    name = source.name if isinstance(source, Path) else "image"
+    name = source.name if isinstance(source, Path) else "the image"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
             return _open(source, short_side, max_pixels)
     except ImageError:
         raise
-    except FileNotFoundError:
-        raise ImageError("missing-file", f"{name}: no such file") from None
     except UnidentifiedImageError:
         raise ImageError("not-an-image", f"{name}: its content is not an image") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise ImageError("unreadable", f"{name}: cannot be opened ({error.strerror})") from None
     except MemoryError:
         raise ImageError("too-large", f"{name}: too large for this machine's memory") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError) as error:
@@ -98,8 +94,9 @@ def _open(
         if min(width, height) < 8:
             raise ImageError("too-small", f"{width} × {height} pixels")
         repairs: list[str] = []
-        turn = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "TIFF", "WEBP", "PNG") else 1
+        # before getexif, which decodes a PNG and so forgets how it was stored
         deep = any(";16" in str(tile[3]) for tile in image.tile) or image.mode in ("I", "F", "I;16", "I;16B")
+        turn = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "TIFF", "WEBP", "PNG") else 1
         if short_side:
             scale = max(1.0, min(width, height) / short_side)
             image.draft(None, (int(width / scale), int(height / scale)))
@@ -176,7 +173,12 @@ def _format(data: bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("missing-file", f"{path.name}: no such file") from None
+    except OSError as error:
+        raise ImageError("unreadable", f"{path.name}: cannot be opened ({error.strerror})") from None
     if not data:
         raise ImageError("empty-file", f"{path.name}: the file is empty")
     return data

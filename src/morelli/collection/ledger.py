@@ -18,6 +18,7 @@ REPAIRS = {
     "folder-alias": "folder goes by another name than its class; matched",
     "folder-moved": "found by its file name in another folder; matched",
     "header-line": "list begins with a header line; skipped",
+    "odd-separator": "row is parted by a semicolon or a tab; read all the same",
     "blank-line": "blank line in a list; skipped",
     "duplicate-row": "same path and label twice in a list; counted once",
     "contradiction": "one path, two labels of one task; label made unknown",

@@ -28,7 +28,7 @@ def stratified(groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], 
     """Assigns each group to a split so that every class of every task is shared out as asked.
 
     Iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011), over groups: rarest label first, each to the
-    split that lacks it most; ties by what the split lacks of all works, then by chance. O(N × tasks).
+    split that is furthest behind with it; the other labels and the split's size count a little, then chance. O(N × tasks).
 
     Args:
         groups: (N,) group numbers; members of one group share a split.
@@ -53,15 +53,21 @@ def stratified(groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], 
         rows = members[index]
         known = codes[rows].ravel()
         known = known[known >= 0]
-        need = room / max(1.0, room.max()) * 1e-3
+        need = 0.3 * _lag(room, shares)
         if len(known):
-            rarest = known[np.argmin(counts[known])]
-            need = need + wanted[:, rarest] + 1e-2 * wanted[:, known].mean(axis=1)
-        choice = int(np.argmax(np.where(open_splits, need + 1e-9 * rng.random(len(need)), -np.inf)))
+            lag = _lag(wanted[:, known], shares)
+            need = need + lag[:, np.argmin(counts[known])] + 0.3 * lag.mean(axis=1)
+        tie = 1e-6 * np.asarray(shares) + 1e-9 * rng.random(len(need))  # a lone work is for training
+        choice = int(np.argmax(np.where(open_splits, need + tie, -np.inf)))
         result[rows] = choice
         np.subtract.at(wanted[choice], known, 1)
         room[choice] -= len(rows)
     return result
+
+
+def _lag(wanted: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """By how many works each split is behind its share of what is still to be given out."""
+    return (wanted.T - np.outer(wanted.sum(axis=0), shares).reshape(*wanted.shape[1:], -1)).T
 
 
 def artist_disjoint(

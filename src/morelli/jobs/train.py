@@ -35,6 +35,7 @@ def train(
     ``start_from`` is a run whose backbone (and neck, where it has the same shape) this one begins with. Raises
     :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for.
     """
+    recipe_file = recipes.find(recipe_file)
     recipe = recipes.load(recipe_file, changes or [])
     collection = Collection.open(data)
     make_folder(out, "--out")

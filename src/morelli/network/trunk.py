@@ -48,16 +48,19 @@ def create_trunk(settings: recipe.Backbone, image_size: int, pretrained: bool = 
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecipeError(
-            f"image.size: {settings.name} cannot read {image_size} pixels ({reason}); choose another size"
+            f"image.size: {settings.name} cannot make a map of {image_size} pixels ({reason}); choose "
+            "another size or backbone.stage"
         ) from None
 
 
 def feature_map(trunk: nn.Module, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
     """The trunk's output as (B, C, h, w), whether it computes maps, channels last, or tokens.
 
-    Raises ValueError if its tokens do not form a square grid.
+    Raises ValueError if it gives several maps at once, or tokens that do not form a square grid.
     """
     features = trunk(images)[0] if is_cut(trunk) else trunk.forward_features(images)  # type: ignore[operator]
+    if not isinstance(features, Tensor):
+        raise ValueError("its features are several maps; choose a stage by number")
     if features.ndim == 4:
         return features.permute(0, 3, 1, 2) if getattr(trunk, "output_fmt", "NCHW") == "NHWC" else features
     if features.ndim != 3:

@@ -1,0 +1,140 @@
+"""``morelli predict``: any images or folders to a table of labels, streaming, with bad files beside the good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from morelli.collection.images import MAX_PIXELS, open_rgb
+from morelli.collection.matching import walk_images
+from morelli.console import progress, say
+from morelli.errors import ImageError, StoppedError, UsageError
+from morelli.jobs.table_file import Journal, finish
+from morelli.prediction.model import Model, load_model
+from morelli.prediction.pixels import square, to_tensor
+
+FORMATS = (".parquet", ".csv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a prediction came to: the file, how many images were read, and how many could not be."""
+
+    out: Path
+    images: int
+    failed: int
+
+
+def predict(
+    run: Path,
+    images: Sequence[Path],
+    out: Path | None = None,
+    batch_size: int = 64,
+    resume: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Summary:
+    """Labels ``images`` (files or folders) with the model of ``run`` and writes one row an image to ``out``.
+
+    Rows go to a journal beside ``out`` as they come; with ``resume`` those an interrupted call wrote are not
+    read again. Raises :class:`UsageError` where nothing is to be read, :class:`StoppedError` on Ctrl-C.
+    """
+    out = out or Path("predictions.parquet")
+    if out.suffix.lower() not in FORMATS:
+        raise UsageError(f"--out {out}: the name must end in {', '.join(FORMATS)}")
+    if out.is_dir():
+        raise UsageError(f"--out {out}: is a folder; give a file's name")
+    if batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size}: must be at least 1")
+    files = find_images(images)
+    model = load_model(run)
+    journal = Journal(out, _schema(model), resume)
+    rest = [f for f in files if str(f) not in journal.paths]
+    if journal.paths:
+        say(f"{len(files) - len(rest):,} of {len(files):,} images were read before")
+    try:
+        with progress("reading", len(rest), "images") as advance:
+            for table in _tables(model, rest, batch_size, max_pixels):
+                journal.write(table)
+                advance(table.num_rows)
+    except KeyboardInterrupt:
+        raise StoppedError("stopped; what was read is kept, go on with the same command and --resume") from None
+    finally:
+        journal.close()
+    failed = finish(journal, files, out)
+    return Summary(out, len(files), failed)
+
+
+def find_images(images: Sequence[Path]) -> list[Path]:
+    """The files themselves and all images of the folders, each once, in order."""
+    found: dict[Path, None] = {}
+    for path in images:
+        if path.is_dir():
+            inside = [path / name for name in walk_images(path)]
+            if not inside:
+                raise UsageError(f"{path}: holds no image")
+            found |= dict.fromkeys(inside)
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    if not found:
+        raise UsageError("IMAGES: give at least one image or folder")
+    return list(found)
+
+
+def _tables(model: Model, files: Sequence[Path], batch_size: int, max_pixels: int) -> Iterator[pa.Table]:
+    """Decodes the next batch in threads while the model reads this one (Pillow lets go of the interpreter)."""
+
+    def load(file: Path) -> Tensor | str:
+        try:
+            image, _, _ = open_rgb(file, model.recipe.image.size, max_pixels)
+        except ImageError as error:
+            return f"{error.reason}: {error}"
+        return to_tensor(square(image, model.recipe.image))
+
+    blocks = [files[i : i + batch_size] for i in range(0, len(files), batch_size)]
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.map(load, blocks[0]) if blocks else iter(())
+        for number, block in enumerate(blocks):
+            loaded = list(waiting)
+            if number + 1 < len(blocks):
+                waiting = pool.map(load, blocks[number + 1])
+            yield _rows(model, block, loaded)
+
+
+def _rows(model: Model, files: Sequence[Path], loaded: Sequence[Tensor | str]) -> pa.Table:
+    good = [i for i, item in enumerate(loaded) if isinstance(item, Tensor)]
+    columns: dict[str, list[Any]] = {"path": [str(f) for f in files]}
+    chances: dict[str, Tensor] = {}
+    if good:
+        chances, _ = model.predict(torch.stack([item for item in loaded if isinstance(item, Tensor)]))
+    for task, names in model.vocabularies.items():
+        labels: list[Any] = [None] * len(files)
+        sure: list[Any] = [None] * len(files)
+        rows: list[Any] = [None] * len(files)
+        for place, chance in zip(good, chances.get(task, ()), strict=True):
+            best = int(chance.argmax())
+            labels[place], sure[place], rows[place] = names[best], float(chance[best]), chance.tolist()
+        columns |= {task: labels, f"{task}_confidence": sure, f"{task}_probabilities": rows}
+    columns["error"] = [item if isinstance(item, str) else "" for item in loaded]
+    return pa.table(columns, schema=_schema(model))
+
+
+def _schema(model: Model) -> pa.Schema:
+    fields = [pa.field("path", pa.string())]
+    for task, names in model.vocabularies.items():
+        fields += [
+            pa.field(task, pa.string()),
+            pa.field(f"{task}_confidence", pa.float32()),
+            pa.field(f"{task}_probabilities", pa.list_(pa.float32(), len(names))),
+        ]
+    fields.append(pa.field("error", pa.string()))
+    return pa.schema(fields, metadata={"morelli.vocabularies": json.dumps(model.vocabularies)})

@@ -6,6 +6,7 @@ import csv
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -54,24 +55,30 @@ class EpochLog(pl.Callback):
     def __init__(self, file: Path, recipe_phases: int, number: int, works: int) -> None:
         self.file, self.phases, self.number, self.works = file, recipe_phases, number, works
         self._open = ExitStack()
-        self._validated: float | None = None
+        self._advance: Callable[[int], None] | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.perf_counter()
-        self._seen = 0
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._advance is not None:
+            return
+        # not at the start of the epoch, which a run resumed in the middle of one never sees
+        self._started, self._seen = time.perf_counter(), 0
         title = f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         if trainer.is_global_zero:
             self._advance = self._open.enter_context(progress(title, self.works, "images"))
+            self._advance(batch_idx * len(batch[1]))
+        else:
+            self._advance = lambda count: None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         count = len(batch[1]) * trainer.world_size
         self._seen += count
-        if trainer.is_global_zero:
-            self._advance(count)
+        assert self._advance is not None  # since on_train_batch_start
+        self._advance(count)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._seconds = time.perf_counter() - self._started
         self._open.close()
+        self._advance = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -95,7 +102,7 @@ class EpochLog(pl.Callback):
                 f"validation: {shown}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
             )
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._open.close()
 
 
@@ -119,7 +126,13 @@ class GracefulStop(pl.Callback):
             self.checkpoints.save(trainer, "last.ckpt")
             raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -76,7 +76,7 @@ def cached_features(
     with progress(title, len(rows)) as advance:
         advance(done)
         for number, (inputs, _) in enumerate(batches(done)):
-            features = compute(inputs).to(torch.float32).clamp_(-65504, 65504).to("cpu", torch.float16).numpy()
+            features = compute(inputs).float().clamp(-65504, 65504).to("cpu", torch.float16).numpy()
             if array is None:
                 array = _allocate(part, (len(rows), *features.shape[1:]))
             array[done : done + len(features)] = features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import warnings
@@ -94,6 +95,8 @@ def _fit_phase(
     if training.ema:
         callbacks.insert(0, EMAWeightAveraging(decay=training.ema))
     device = best_device()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # its news, and an advertisement
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices="auto" if device.type == "cuda" else 1,
@@ -109,9 +112,9 @@ def _fit_phase(
         enable_checkpointing=False,
         use_distributed_sampler=False,
     )
+    network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning|torch|timm")  # advice to developers, not to the user
-        warnings.filterwarnings("ignore", message=".*(num_workers|tensorboard|barrier|lr_scheduler).*")
+        warnings.simplefilter("ignore")  # Lightning's advice to developers
         trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
     return checkpoints.best
 

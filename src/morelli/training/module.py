@@ -54,10 +54,6 @@ class ReadingModule(pl.LightningModule):
         self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return total
 
-    def on_train_epoch_start(self) -> None:
-        # Lightning puts the whole module in training mode; the backbone keeps its frozen stages as they are
-        self.network.backbone.train()
-
     def on_validation_epoch_start(self) -> None:
         self._confusion = {
             task: MulticlassConfusionMatrix(len(self.network.vocabularies[task]), ignore_index=-1).to(self.device)

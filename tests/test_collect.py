@@ -199,7 +199,10 @@ def test_only_top_artists_and_subset_choose_as_asked(clean: Path, tmp_path: Path
     top, _ = gather(clean, tmp_path / "c", top_artists=2)
     most = every.table["artist_name"].value_counts().index[:2]
     assert set(top.vocabularies["artist"]) == set(most)
-    ids = [set(gather(clean, tmp_path / f"s{n}", subset=50, seed=s)[0].table["id"]) for n, s in enumerate((1, 1, 2))]
+    ids = [
+        set(gather(clean, tmp_path / f"s{n}", subset=50, seed=s)[0].table["id"])
+        for n, s in enumerate((1, 1, 2))
+    ]
     assert len(ids[0]) == 50 and ids[0] == ids[1] != ids[2]
 
 
@@ -306,7 +309,11 @@ def test_a_hub_data_set_becomes_a_collection(saved_as: str, clean: Path, tmp_pat
         "style": [styles.index(f.parent.name) for f in files],
         "year": [1900 + i for i in range(60)],
     }
-    features = {"artist": ClassLabel(names=artists), "style": ClassLabel(names=styles), "year": Value("int64")}
+    features = {
+        "artist": ClassLabel(names=artists),
+        "style": ClassLabel(names=styles),
+        "year": Value("int64"),
+    }
     data = Dataset.from_dict(rows, features=Features({"image": HubImage(), **features}))
     folder = tmp_path / "hub"
     if saved_as == "parquet":

@@ -52,7 +52,12 @@ def test_the_perceptual_hash_is_that_of_imagehash() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "kind", "repair"),
-    [("CMYK", "JPEG", "cmyk"), ("L", "JPEG", "greyscale"), ("P", "PNG", "palette"), ("1", "PNG", "greyscale")],
+    [
+        ("CMYK", "JPEG", "cmyk"),
+        ("L", "JPEG", "greyscale"),
+        ("P", "PNG", "palette"),
+        ("1", "PNG", "greyscale"),
+    ],
 )
 def test_other_colour_modes_become_rgb_and_are_reported(mode: str, kind: str, repair: str) -> None:
     image, _, repairs = open_rgb(saved(picture().convert(mode), kind))
@@ -70,8 +75,14 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
 
 def test_sixteen_bit_rgb_is_noticed() -> None:
     rows = b"".join(b"\0" + struct.pack(">3H", 65535, 0, 32768) * 16 for _ in range(16))
-    chunks = [(b"IHDR", struct.pack(">2I5B", 16, 16, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    body = b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", 16, 16, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    body = b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks
+    )
     image, _, repairs = open_rgb(b"\x89PNG\r\n\x1a\n" + body)
     assert repairs == ["sixteen-bit"] and image.getpixel((3, 3)) == (255, 0, 128)
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from morelli.collection.names import artist_of, class_key, folder_class, is_unknown, match_keys, repair_mojibake
+from morelli.collection.names import (
+    artist_of,
+    class_key,
+    folder_class,
+    is_unknown,
+    match_keys,
+    repair_mojibake,
+)
 
 PROPER = ["grégoire-michonze_in-the-village.jpg", "joaquín-sorolla_beach.jpg", "théodore-rousseau_ô-soir.jpg"]
 PROPER += ["tadeusz-makowski_łódź.jpg", "arnold-böcklin_insel.jpg", "o’keeffe_it’s-yellow.jpg"]
@@ -19,7 +26,9 @@ def test_utf8_misread_and_lower_cased_is_decoded_back(name: str, codec: str) -> 
     assert repair_mojibake(broken) == name
 
 
-@pytest.mark.parametrize("name", ["são-paulo.jpg", "château.jpg", "grégoire.jpg", "plain.jpg", "â.jpg", "日本.jpg"])
+@pytest.mark.parametrize(
+    "name", ["são-paulo.jpg", "château.jpg", "grégoire.jpg", "plain.jpg", "â.jpg", "日本.jpg"]
+)
 def test_names_that_are_already_right_stay(name: str) -> None:
     assert repair_mojibake(name) == name
 
@@ -51,7 +60,9 @@ def test_artist_is_read_from_artgan_file_names_only(name: str, artist: str | Non
     assert artist_of(name) == artist
 
 
-@pytest.mark.parametrize("word", ["", " ", None, float("nan"), "Unknown Artist", "unknown_genre", "N/A", "-1"])
+@pytest.mark.parametrize(
+    "word", ["", " ", None, float("nan"), "Unknown Artist", "unknown_genre", "N/A", "-1"]
+)
 def test_words_that_say_nothing_are_unknown(word: object) -> None:
     assert is_unknown(word)
 

@@ -119,7 +119,9 @@ def test_candidates_are_exactly_those_of_brute_force() -> None:
 
 
 def test_empty_canvases_of_different_colours_are_not_taken_for_copies() -> None:
-    canvases = [Image.new("RGB", (64, 64), colour) for colour in ((250, 250, 250), (20, 20, 20), (200, 30, 30))]
+    canvases = [
+        Image.new("RGB", (64, 64), colour) for colour in ((250, 250, 250), (20, 20, 20), (200, 30, 30))
+    ]
     assert len(near_duplicate_pairs(*facts(canvases))) == 0
 
 

@@ -93,7 +93,10 @@ CASES = {
     "first batch of all": ({}, (0, 0, 0)),
     "first batch of an epoch": ({}, (0, 2, 0)),
     "last batch of an epoch": ({}, (0, 1, 6)),
-    "plateau": ({"phases": [{"epochs": 3, "schedule": {"kind": "plateau", "patience": 0, "warmup": 1}}]}, (0, 1, 2)),
+    "plateau": (
+        {"phases": [{"epochs": 3, "schedule": {"kind": "plateau", "patience": 0, "warmup": 1}}]},
+        (0, 1, 2),
+    ),
     "two phases, in the second": (TWO_PHASES, (1, 1, 2)),
     "two phases, in the first": (TWO_PHASES, (0, 1, 2)),
     "averaged": ({"training": BASE["training"] | {"ema": 0.9}}, (0, 1, 3)),
@@ -116,7 +119,10 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     train(recipe, data, tmp_path / "cut", resume=True)
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
     ignore = {"train_loss"}  # the mean of a cut epoch's logged losses covers its second part
-    clean = [[{k: v for k, v in row.items() if k not in ignore} for row in rows(tmp_path / r)] for r in ("whole", "cut")]
+    clean = [
+        [{k: v for k, v in row.items() if k not in ignore} for row in rows(tmp_path / r)]
+        for r in ("whole", "cut")
+    ]
     assert clean[0] == clean[1]
 
 
@@ -213,7 +219,12 @@ def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) 
     for name in (
         *("recipe.yaml", "collection.parquet", "model.safetensors", "model.json", "metrics.csv"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "class_names_style.txt", "scores-test.json"),
-        *("predictions-test.parquet", "report/index.html", "report/class_report_genre.txt", "scores-all.json"),
+        *(
+            "predictions-test.parquet",
+            "report/index.html",
+            "report/class_report_genre.txt",
+            "scores-all.json",
+        ),
     ):
         assert (run / name).stat().st_size > 0, name
     assert any((run / "tensorboard").rglob("events*"))
@@ -234,7 +245,11 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path) -> None
     from sklearn.metrics import log_loss
 
     run = tmp_path / "r"
-    train(recipe_file(tmp_path, phases=[{"epochs": 6, "train": "all", "lr": 1e-2, "backbone_lr": 1e-2}]), data, run)
+    train(
+        recipe_file(tmp_path, phases=[{"epochs": 6, "train": "all", "lr": 1e-2, "backbone_lr": 1e-2}]),
+        data,
+        run,
+    )
     temperature = json.loads((run / "model.json").read_text())["temperature"]
     evaluate(run, "val")
     found = read(run / "predictions-val.parquet").tasks["style"]
@@ -263,7 +278,9 @@ def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: P
     assert given == [other.vocabularies["style"][k] for k in other.labels("style")]
     train_table = Collection.open(data)
     favourite = np.bincount(train_table.labels("style")[train_table.rows("train")]).argmax()
-    assert scores["tasks"]["style"]["baselines"]["majority"] == pytest.approx((predictions.labels == favourite).mean())
+    assert scores["tasks"]["style"]["baselines"]["majority"] == pytest.approx(
+        (predictions.labels == favourite).mean()
+    )
 
 
 def test_a_run_is_not_overwritten_and_another_recipe_does_not_resume_it(data: Path, tmp_path: Path) -> None:

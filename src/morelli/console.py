@@ -18,8 +18,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None, unit: str = "works") -> Iterator[Callable[[int], None]]:
-    """A bar with a rate; the yielded function advances it by a number of units."""
+def progress(title: str, total: int | None, unit: str = "works", keep: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar with a rate; the yielded function advances it by a number of units. Gone when done unless ``keep``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -27,7 +27,7 @@ def progress(title: str, total: int | None, unit: str = "works") -> Iterator[Cal
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen) as bar:
+    with Progress(*columns, console=screen, transient=not keep) as bar:
         row = bar.add_task(title, total=total, rate="")
 
         def advance(steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -56,11 +57,11 @@ def _candidates(hashes: np.ndarray, most: int = 200_000) -> Iterator[np.ndarray]
     edges = np.linspace(0, _BITS, _MAX_HAMMING + 2).astype(int)
     kept: list[np.ndarray] = []
     size = 0
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         band = (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(band, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(band[order]) != 0, True])
-        for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        for begin, end in pairwise(starts):
             members = order[begin:end]
             for offset in range(len(members) - 1):
                 first, rest = members[offset], members[offset + 1 :]

@@ -55,7 +55,7 @@ def drop_rare(works: pd.DataFrame, min_works: int, ledger: Ledger) -> pd.DataFra
 
 def number_labels(works: pd.DataFrame) -> dict[str, list[str]]:
     """Replaces class names by numbers into the returned sorted vocabularies, −1 where unknown (in place)."""
-    vocabularies = {}
+    vocabularies: dict[str, list[str]] = {}
     for task in TASKS:
         names = sorted(set(works[task].dropna()))
         index = {name: number for number, name in enumerate(names)}
@@ -76,6 +76,10 @@ def _known(task: str, names: list[str], works: pd.DataFrame) -> set[str]:
     for name in names:
         if class_key(name) not in there:
             near = difflib.get_close_matches(class_key(name), there, n=1)
-            hint = f"; did you mean {there[near[0]]}?" if near else f"; known are {', '.join(there.values()):.200}"
+            hint = (
+                f"; did you mean {there[near[0]]}?"
+                if near
+                else f"; known are {', '.join(there.values()):.200}"
+            )
             raise UsageError(f"--only {task}={name}: no work has this {task}{hint}")
     return {class_key(name) for name in names}

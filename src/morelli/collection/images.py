@@ -15,7 +15,15 @@ from morelli.errors import ImageError
 
 REASONS = {
     kind: REJECTIONS[kind]
-    for kind in ("missing-file", "empty-file", "not-an-image", "damaged", "too-large", "too-small", "unreadable")
+    for kind in (
+        "missing-file",
+        "empty-file",
+        "not-an-image",
+        "damaged",
+        "too-large",
+        "too-small",
+        "unreadable",
+    )
 }
 MAX_PIXELS = 250_000_000
 THUMB = 16
@@ -124,7 +132,14 @@ def _to_rgb(image: Image.Image, repairs: list[str], deep: bool) -> Image.Image:
         return Image.fromarray((values.clip(0, top) / top * 255).astype(np.uint8)).convert("RGB")
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    kinds = {"CMYK": "cmyk", "L": "greyscale", "1": "greyscale", "LA": "greyscale", "P": "palette", "PA": "palette"}
+    kinds = {
+        "CMYK": "cmyk",
+        "L": "greyscale",
+        "1": "greyscale",
+        "LA": "greyscale",
+        "P": "palette",
+        "PA": "palette",
+    }
     if image.mode != "RGBA":
         repairs.append(kinds.get(image.mode, "other-mode"))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
@@ -157,7 +172,7 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
     image.info["exif"] = exif.tobytes()
-    image._exif = None  # type: ignore[attr-defined]  # the cached EXIF of an image that was already transformed
+    image._exif = None  # the cached EXIF of an image that was already transformed
     return ImageOps.exif_transpose(image)
 
 

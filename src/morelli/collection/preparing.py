@@ -47,11 +47,12 @@ def prepare_all(
     plan = "\0".join([str(size), str(max_pixels), str(SHARD), stamp, *ids])
     _check_plan(folder, hashlib.sha256(plan.encode()).hexdigest(), overwrite)
     waiting = [n for n in range(len(shards)) if not _facts_path(folder, n).exists()]
-    pool = _pool(min(processes or os.cpu_count() or 1, max(1, len(waiting))))
+    workers = min(processes or os.cpu_count() or 1, max(1, len(waiting)))
+    pool = _pool(workers)
     with progress("preparing images", len(ids)) as advance:
         advance(sum(len(shards[n]) for n in range(len(shards)) if n not in set(waiting)))
         try:
-            _run(waiting, shards, ids, source, (folder, size, max_pixels), pool, advance)
+            _run(waiting, shards, ids, source, (folder, size, max_pixels), pool, workers, advance)
         except BrokenProcessPool:
             raise DataError(
                 f"{folder}: a worker process was killed, most likely for want of memory; run the same command "
@@ -67,6 +68,7 @@ def _run(
     source: Callable[[int], Path | bytes],
     settings: tuple[Path, int, int],
     pool: ProcessPoolExecutor,
+    workers: int,
     advance: Callable[[int], None],
 ) -> None:
     """Keeps two shards a worker in flight: bytes of a hub data set are read only when they are needed."""
@@ -74,7 +76,7 @@ def _run(
     queue = iter(waiting)
     try:
         while True:
-            while len(running) < 2 * pool._max_workers and (number := next(queue, None)) is not None:
+            while len(running) < 2 * workers and (number := next(queue, None)) is not None:
                 jobs = [(ids[i], source(i)) for i in shards[number]]
                 running[pool.submit(_prepare_shard, number, jobs, *settings)] = number
             if not running:
@@ -97,7 +99,8 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pixels: int) -> None:
     facts: list[dict[str, Any]] = []
-    images, names = [], []
+    images: list[bytes] = []
+    names: list[str] = []
     for name, source in jobs:
         fact: dict[str, Any] = {"shard": number, "row": -1, "error": "", "reason": "", "repairs": ""}
         try:
@@ -115,7 +118,9 @@ def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pi
         phash=[0 if pd.isna(v) else int(v) for v in table["phash"]],
         thumb=[v if isinstance(v, bytes) else b"" for v in table["thumb"]],
     )
-    table = table.fillna({"width": 0, "height": 0}).astype({"phash": "uint64", "width": "int32", "height": "int32"})
+    table = table.fillna({"width": 0, "height": 0}).astype(
+        {"phash": "uint64", "width": "int32", "height": "int32"}
+    )
     with replacing(_facts_path(folder, number)) as temporary:
         table.to_parquet(temporary)
 

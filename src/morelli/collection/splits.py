@@ -20,7 +20,9 @@ def parse_split(text: str) -> tuple[str, tuple[float, ...]]:
     except ValueError:
         shares = []
     if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0 or sum(shares) <= 0:
-        raise UsageError(f"--split {text}: give three shares such as 70/15/15, or official, or artist-disjoint")
+        raise UsageError(
+            f"--split {text}: give three shares such as 70/15/15, or official, or artist-disjoint"
+        )
     return "stratified", tuple(share / sum(shares) for share in shares)
 
 
@@ -28,7 +30,8 @@ def stratified(groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], 
     """Assigns each group to a split so that every class of every task is shared out as asked.
 
     Iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011), over groups: rarest label first, each to the
-    split that is furthest behind with it; the other labels and the split's size count a little, then chance. O(N × tasks).
+    split that is furthest behind with it; the other labels and the split's size
+    count a little, then chance. O(N × tasks).
 
     Args:
         groups: (N,) group numbers; members of one group share a split.
@@ -46,10 +49,12 @@ def stratified(groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], 
     wanted = np.outer(np.asarray(shares), counts)
     room = np.asarray(shares) * len(groups)
     members = _members(groups)
-    rarity = np.array([min((counts[c] for c in codes[m].ravel() if c >= 0), default=len(groups)) for m in members])
+    rarity = np.array(
+        [min((counts[c] for c in codes[m].ravel() if c >= 0), default=len(groups)) for m in members]
+    )
     result = np.zeros(len(groups), dtype=np.int64)
     open_splits = np.asarray(shares) > 0
-    for index in np.lexsort((rng.random(len(members)), [-len(m) for m in members], rarity)):
+    for index in np.lexsort((rng.random(len(members)), np.array([-len(m) for m in members]), rarity)):
         rows = members[index]
         known = codes[rows].ravel()
         known = known[known >= 0]
@@ -101,7 +106,7 @@ def _by_size(groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], se
     members = _members(groups)
     result = np.zeros(len(groups), dtype=np.int64)
     closed = np.asarray(shares) <= 0
-    for index in np.lexsort((rng.random(len(members)), [-len(m) for m in members])):
+    for index in np.lexsort((rng.random(len(members)), np.array([-len(m) for m in members]))):
         have = onehot[members[index]].sum(axis=0)
         # the drop in squared distance to the wanted counts, by share so that small splits are not starved
         before = (wanted**2 / np.outer(np.maximum(shares, 1e-9), counts)) @ weight

@@ -26,9 +26,13 @@ def write_shard(path: Path, images: Sequence[bytes], names: Sequence[str]) -> No
     structs = pa.StructArray.from_arrays(
         [pa.array(images, pa.binary()), pa.array(names, pa.string())], fields=list(_IMAGE)
     )
-    with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file:
-        with pa.ipc.new_stream(file, _SCHEMA) as writer:
-            writer.write_batch(pa.record_batch([structs], schema=_SCHEMA))
+    batch = pa.record_batch([structs], schema=_SCHEMA)
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_stream(file, _SCHEMA) as writer,
+    ):
+        writer.write_batch(batch)
 
 
 class ImageStore:

@@ -44,7 +44,9 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     paint(out / "unseen", FRESH, seed=2, size=96)
     done = predict(out / "run", [out / "unseen" / "wikiart"], out / "predictions.csv")
     minutes = (time.perf_counter() - start) / 60
-    say(f"done in {minutes:.1f} minutes. Scores and figures: {out / 'run' / 'report' / 'index.html'}; labels of ")
+    say(
+        f"done in {minutes:.1f} minutes. Scores and figures: {out / 'run' / 'report' / 'index.html'}; labels of "
+    )
     say(f"{done.images} new paintings: {done.out}")
     return scores
 
@@ -53,7 +55,7 @@ def show_scores(scores: dict[str, Any]) -> None:
     """Each task's scores beside the two baselines that look at no pixel."""
     from morelli.console import show_table
 
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for task, s in scores["tasks"].items():
         if not s["n"]:
             rows.append((task, 0, "no known label", "", "", ""))

@@ -40,7 +40,7 @@ def train(
     collection = Collection.open(data)
     make_folder(out, "--out")
     _check_run(out, recipe, resume)
-    vocabularies = {task: collection.vocabularies[task] for task in recipe.tasks if collection.vocabularies[task]}
+    vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed)
     network = Network(recipe, vocabularies, weights_dirs=_weights_dirs(recipe_file))
     if start_from is not None:
@@ -82,7 +82,9 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:
     begun = (out / "checkpoints" / "last.ckpt").exists() or (out / "model.json").exists()
     if begun and not resume:
-        raise UsageError(f"--out {out}: holds a run already; add --resume to go on with it, or choose another folder")
+        raise UsageError(
+            f"--out {out}: holds a run already; add --resume to go on with it, or choose another folder"
+        )
     if resume and not out.exists():
         raise UsageError(f"--out {out}: no such run to resume")
     if resume and (out / "recipe.yaml").exists():
@@ -102,7 +104,9 @@ def _transfer(network: Network, run: Path) -> None:
     try:
         network.backbone.load_state_dict(backbone)
     except RuntimeError:
-        raise RunError(f"--from {run}: its backbone is not the recipe's; use the same backbone and stage") from None
+        raise RunError(
+            f"--from {run}: its backbone is not the recipe's; use the same backbone and stage"
+        ) from None
     network.backbone.weights_used = f"run {run.name}"
     try:
         network.neck.load_state_dict({k: v.cpu() for k, v in other.network.neck.state_dict().items()})

@@ -89,7 +89,9 @@ def load_model(run: Path) -> Model:
     for name in ("model.json", "model.safetensors"):
         if not (run / name).is_file():
             what = "no such run" if not run.exists() else f"holds no {name}"
-            raise RunError(f"{run}: {what}; train it with: morelli train RECIPE --data COLLECTION --out {run}")
+            raise RunError(
+                f"{run}: {what}; train it with: morelli train RECIPE --data COLLECTION --out {run}"
+            )
     facts = read_json(run / "model.json")
     try:
         tree = facts.pop("recipe")
@@ -100,7 +102,9 @@ def load_model(run: Path) -> Model:
         temperature = facts.pop("temperature")
         mean, std = tuple(look["mean"]), tuple(look["std"])
     except (KeyError, TypeError, AttributeError):
-        raise RunError(f"{run / 'model.json'}: not a morelli model's description; train the run again") from None
+        raise RunError(
+            f"{run / 'model.json'}: not a morelli model's description; train the run again"
+        ) from None
     network = Network(settings, vocabularies)
     try:
         network.load_state_dict(load_file(run / "model.safetensors"))

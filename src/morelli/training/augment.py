@@ -24,7 +24,9 @@ class TrainingView:
         if settings.flip:
             steps.append(v2.RandomHorizontalFlip())
         if settings.rotation:
-            steps.append(v2.RandomRotation(settings.rotation, v2.InterpolationMode.BILINEAR, fill=(124, 116, 104)))
+            steps.append(
+                v2.RandomRotation(settings.rotation, v2.InterpolationMode.BILINEAR, fill=(124, 116, 104))
+            )
         if settings.colour:
             steps.append(v2.ColorJitter(settings.colour, settings.colour, settings.colour))
         self.steps = v2.Compose(steps) if steps else None

@@ -36,7 +36,9 @@ class Checkpoints(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.save(trainer, "last.ckpt")
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         checkpoint["morelli"] = {"phase": self.number, "best": self.best}
 
     def save(self, trainer: pl.Trainer, name: str) -> None:
@@ -57,19 +59,25 @@ class EpochLog(pl.Callback):
         self._open = ExitStack()
         self._advance: Callable[[int], None] | None = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if self._advance is not None:
             return
         # not at the start of the epoch, which a run resumed in the middle of one never sees
         self._started, self._seen = time.perf_counter(), 0
-        title = f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        title = (
+            f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        )
         if trainer.is_global_zero:
-            self._advance = self._open.enter_context(progress(title, self.works, "images"))
+            self._advance = self._open.enter_context(progress(title, self.works, "images", keep=False))
             self._advance(batch_idx * len(batch[1]))
         else:
             self._advance = lambda count: None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         count = len(batch[1]) * trainer.world_size
         self._seen += count
         assert self._advance is not None  # since on_train_batch_start
@@ -83,7 +91,7 @@ class EpochLog(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = self._seen / max(self._seconds, 1e-9)
-        row = {"epoch": trainer.current_epoch + 1, "phase": self.number + 1}
+        row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "phase": self.number + 1}
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]} | figures
         row |= {"seconds": round(self._seconds, 3), "images_per_second": round(rate, 1)}
         for name, value in figures.items():
@@ -102,7 +110,9 @@ class EpochLog(pl.Callback):
                 f"validation: {shown}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
             )
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         self._open.close()
 
 
@@ -120,7 +130,9 @@ class GracefulStop(pl.Callback):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._ask)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         # here, and not at the end of a batch, Lightning's own count of finished batches is right
         if self._asked:
             self.checkpoints.save(trainer, "last.ckpt")
@@ -129,7 +141,9 @@ class GracefulStop(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         self._restore()
 
     def _restore(self) -> None:

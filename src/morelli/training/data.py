@@ -16,7 +16,9 @@ from morelli.collection.collection import Collection
 from morelli.prediction.pixels import decode, square, to_tensor
 from morelli.training.features import FeatureFile
 
-Batch = tuple[Tensor, Tensor]  # inputs (B, C, H, W): uint8 images or float16 features; labels (B, tasks) int64
+Batch = tuple[
+    Tensor, Tensor
+]  # inputs (B, C, H, W): uint8 images or float16 features; labels (B, tasks) int64
 
 
 def label_table(collection: Collection, vocabularies: dict[str, list[str]], rows: np.ndarray) -> Tensor:
@@ -91,7 +93,11 @@ def loader(data: Dataset[Batch], batches: Sampler[Any] | int, workers: int) -> D
     """Batches as the data set makes them; ``batches`` is a batch sampler, or a size for reading in order.
     Cached features are read in this process: a worker would only copy them."""
     workers = 0 if isinstance(data, Features) else workers
-    common: dict[str, Any] = {"num_workers": workers, "collate_fn": _as_it_is, "pin_memory": torch.cuda.is_available()}
+    common: dict[str, Any] = {
+        "num_workers": workers,
+        "collate_fn": _as_it_is,
+        "pin_memory": torch.cuda.is_available(),
+    }
     if workers:
         common |= {"persistent_workers": True, "multiprocessing_context": "fork"}
     if isinstance(batches, int):

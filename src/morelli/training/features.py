@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def cached_features(
     folder.mkdir(parents=True, exist_ok=True)
     part, mark = folder / f"{key}.part.npy", folder / f"{key}.json"
     done = int(read_json(mark)["done"]) if mark.exists() and part.exists() else 0
-    array = np.lib.format.open_memmap(part, mode="r+") if done else None
+    array: Any = np.lib.format.open_memmap(part, mode="r+") if done else None
     with progress(title, len(rows)) as advance:
         advance(done)
         for number, (inputs, _) in enumerate(batches(done)):

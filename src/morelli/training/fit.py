@@ -41,7 +41,9 @@ class Place:
     best: float
 
 
-def fit(recipe: Recipe, collection: Collection, network: Network, run: Path, resume: bool, how_to_go_on: str) -> None:
+def fit(
+    recipe: Recipe, collection: Collection, network: Network, run: Path, resume: bool, how_to_go_on: str
+) -> None:
     """Trains ``network`` in place and leaves it with the weights of the best epoch.
 
     Writes ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt``, ``metrics.csv`` and TensorBoard events in
@@ -49,7 +51,7 @@ def fit(recipe: Recipe, collection: Collection, network: Network, run: Path, res
     machine). Raises :class:`RunError` for a checkpoint that cannot be read and :class:`StoppedError` on Ctrl-C.
     """
     sources = Sources(recipe, collection, network)
-    counts = {
+    counts: dict[str, Any] = {
         task: class_counts(sources.train_labels[:, column].numpy(), len(network.vocabularies[task]))
         for column, task in enumerate(recipe.tasks)
     }
@@ -91,7 +93,9 @@ def _fit_phase(
         GracefulStop(checkpoints, how_to_go_on),
     ]
     if training.patience:
-        callbacks.append(EarlyStopping("val_score", mode="max", patience=training.patience, check_finite=True))
+        callbacks.append(
+            EarlyStopping("val_score", mode="max", patience=training.patience, check_finite=True)
+        )
     if training.ema:
         callbacks.insert(0, EMAWeightAveraging(decay=training.ema))
     device = best_device()

@@ -29,7 +29,9 @@ class ReadingModule(pl.LightningModule):
     better), ``val_loss`` and each task's ``val_TASK_accuracy`` and ``val_TASK_macro_f1``.
     """
 
-    def __init__(self, network: Network, loss: MultiTaskLoss, recipe: Recipe, number: int, batches: Sized) -> None:
+    def __init__(
+        self, network: Network, loss: MultiTaskLoss, recipe: Recipe, number: int, batches: Sized
+    ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
         self.recipe, self.number, self.batches = recipe, number, batches
@@ -56,7 +58,9 @@ class ReadingModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._confusion = {
-            task: MulticlassConfusionMatrix(len(self.network.vocabularies[task]), ignore_index=-1).to(self.device)
+            task: MulticlassConfusionMatrix(len(self.network.vocabularies[task]), ignore_index=-1).to(
+                self.device
+            )
             for task in self.tasks
         }
 
@@ -83,7 +87,7 @@ class ReadingModule(pl.LightningModule):
         loss = float(self.trainer.callback_metrics.get("val_loss", torch.tensor(0.0)))
         self.log("val_score", -loss if monitor == "loss" else means[monitor])
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.network, self.loss, self.phase, self.recipe.optimizer.weight_decay)
         optimizer = build_optimizer(groups, self.recipe.optimizer)
         settings = self.phase.schedule

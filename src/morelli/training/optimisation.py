@@ -13,7 +13,9 @@ from morelli.network.network import Network
 from morelli.recipe import Optimizer, Phase, Schedule
 
 
-def parameter_groups(network: Network, loss: nn.Module, phase: Phase, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: Network, loss: nn.Module, phase: Phase, weight_decay: float
+) -> list[dict[str, Any]]:
     """Neck, heads and learned task weights at ``phase.lr``; backbone stages at ``backbone_lr`` (a tenth of
     ``lr`` where not given), times ``decay`` for each stage further from the neck. Biases and norms have no
     weight decay."""
@@ -60,7 +62,9 @@ def schedule_factor(settings: Schedule, epochs: int, steps_an_epoch: int) -> Cal
     return factor
 
 
-def _add(groups: list[dict[str, Any]], parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
+def _add(
+    groups: list[dict[str, Any]], parameters: list[nn.Parameter], lr: float, weight_decay: float
+) -> None:
     learning = [p for p in parameters if p.requires_grad]
     for chosen, decay in (
         ([p for p in learning if p.ndim > 1], weight_decay),

@@ -81,7 +81,9 @@ class Sources:
         files = []
         for number in range(augment.views):
             view = TrainingView(augment, self.recipe.image)
-            data = Images(self.collection, self.train_rows, self.train_labels, self.recipe.image, view, number)
+            data = Images(
+                self.collection, self.train_rows, self.train_labels, self.recipe.image, view, number
+            )
             shown = augment.model_dump(exclude={"views", "mixup", "cutmix"})
             key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
             title = f"caching features, view {number + 1} of {augment.views}"

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from morelli import __version__
-from morelli.errors import MorelliError, UsageError
+from morelli.errors import DataError, MorelliError, UsageError
 
 app = typer.Typer(
     name="morelli",
@@ -38,6 +38,8 @@ def _explained() -> Iterator[None]:
             raise
         typer.echo(f"morelli: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
         typer.echo("morelli: stopped; run the same command again to go on", err=True)
         raise typer.Exit(1) from None
@@ -48,13 +50,16 @@ def _explained() -> Iterator[None]:
 
         if os.environ.get("MORELLI_DEBUG"):
             raise
-        typer.echo(f"morelli: {explain_os_error(error)}", err=True)
-        raise typer.Exit(1) from None
+        problem = explain_os_error(error)
+        typer.echo(f"morelli: {problem}", err=True)
+        raise typer.Exit(problem.exit_code) from None
     except (MemoryError, Exception) as error:
         if os.environ.get("MORELLI_DEBUG"):
             raise
         what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-        text = f"morelli: a fault of morelli itself ({what:.200}); run again with MORELLI_DEBUG=1 and report it"
+        text = (
+            f"morelli: a fault of morelli itself ({what:.200}); run again with MORELLI_DEBUG=1 and report it"
+        )
         typer.echo(text, err=True)
         raise typer.Exit(1) from None
 
@@ -77,8 +82,11 @@ def _hush() -> None:
 
     if not os.environ.get("MORELLI_DEBUG"):
         warnings.simplefilter("ignore")
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "datasets", "huggingface_hub", "timm"):
+        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "huggingface_hub", "timm"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("datasets").setLevel(
+            logging.CRITICAL
+        )  # it logs, with a traceback, what it also raises
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
@@ -108,12 +116,10 @@ def demo(
     Example: morelli demo --out demo
     """
     from morelli.jobs.demo import demo as work
-    from morelli.jobs.demo import show_scores
 
     if works < 200:
         raise UsageError(f"--works {works}: must be at least 200")
-    scores = work(out, works, change)
-    _result(scores, as_json, lambda: show_scores(scores))
+    _result(work(out, works, change), as_json, lambda: None)
 
 
 @_command
@@ -122,7 +128,9 @@ def paint(
     works: Annotated[int, typer.Option(help="How many.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed paints the same works.")] = 0,
     size: Annotated[int, typer.Option(help="Short side in pixels.")] = 128,
-    defects: Annotated[bool, typer.Option("--defects", help="Plant defects; record them in truth.json.")] = False,
+    defects: Annotated[
+        bool, typer.Option("--defects", help="Plant defects; record them in truth.json.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write synthetic paintings in the ArtGAN layout.
@@ -134,7 +142,11 @@ def paint(
 
     with progress("painting", max(works, 0)) as advance:
         done = work(out, works, seed, size, defects, progress=advance)
-    _result(done, as_json, lambda: say(f"{done['works']:,} works in {out / 'wikiart'}, lists in {out / 'wikiart_csv'}"))
+    _result(
+        done,
+        as_json,
+        lambda: say(f"{done['works']:,} works in {out / 'wikiart'}, lists in {out / 'wikiart_csv'}"),
+    )
 
 
 @_command
@@ -155,7 +167,9 @@ def collect(
     seed: Annotated[int, typer.Option(help="Of the split and the subset.")] = 0,
     max_pixels: Annotated[int, typer.Option(help="Larger images are rejected.")] = 250_000_000,
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another collection in OUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another collection in OUT.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read, repair, check and split a collection, whatever its layout.
@@ -177,7 +191,9 @@ def collect(
         ledger.show()
         splits = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
         classes = ", ".join(f"{len(names)} {task}s" for task, names in collection.vocabularies.items())
-        say(f"{len(collection.table):,} works ({splits}), {classes}: {out}; every repair: {out / 'ledger.csv'}")
+        say(
+            f"{len(collection.table):,} works ({splits}), {classes}: {out}; every repair: {out / 'ledger.csv'}"
+        )
 
     _result({"collection": collection.info, **ledger.summary()}, as_json, show)
 
@@ -187,9 +203,13 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe's file, or the name of one of ours.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The run to make.")],
-    change: Annotated[list[str], typer.Option("--set", help="key=value in the recipe; may be repeated.")] = [],  # noqa: B006
+    change: Annotated[
+        list[str], typer.Option("--set", help="key=value in the recipe; may be repeated.")
+    ] = [],  # noqa: B006
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")] = False,
-    start_from: Annotated[Path | None, typer.Option("--from", help="Start from another run's network.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", help="Start from another run's network.")
+    ] = None,
 ) -> None:
     """Train a recipe on a collection.
 
@@ -222,7 +242,9 @@ def evaluate(
 def predict(
     run: Annotated[Path, typer.Argument(help="A run, or a folder with model.safetensors and model.json.")],
     images: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
-    out: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.jsonl.")] = Path("predictions.parquet"),
+    out: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.jsonl.")] = Path(
+        "predictions.parquet"
+    ),
     batch_size: Annotated[int, typer.Option(help="Images read at a time.")] = 64,
     resume: Annotated[bool, typer.Option("--resume", help="Keep what an interrupted call had read.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger images are reported, not read.")] = 250_000_000,
@@ -240,7 +262,9 @@ def predict(
     bad = f", {done.failed:,} could not be read (column error)" if done.failed else ""
     _result(result, as_json, lambda: say(f"{done.images:,} images{bad}: {done.out}"))
     if done.failed == done.images:
-        raise typer.Exit(1)
+        raise DataError(
+            f"none of the {done.images:,} images could be read; the column error of {out} says why"
+        )
 
 
 def _pair(text: str) -> tuple[str, list[str]]:

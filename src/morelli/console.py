@@ -18,7 +18,9 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None, unit: str = "works", keep: bool = True) -> Iterator[Callable[[int], None]]:
+def progress(
+    title: str, total: int | None, unit: str = "works", keep: bool = True
+) -> Iterator[Callable[[int], None]]:
     """A bar with a rate; the yielded function advances it by a number of units. Gone when done unless ``keep``."""
     columns = (
         TextColumn("{task.description}"),
@@ -27,7 +29,8 @@ def progress(title: str, total: int | None, unit: str = "works", keep: bool = Tr
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, transient=not keep) as bar:
+    hidden = not keep and not screen.is_terminal  # a log file needs no trace of a bar that goes
+    with Progress(*columns, console=screen, transient=not keep, disable=hidden) as bar:
         row = bar.add_task(title, total=total, rate="")
 
         def advance(steps: int) -> None:

@@ -24,11 +24,23 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Names the file in an error of writing to it, which, unlike an error of opening, does not say."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,7 +81,11 @@ def explain_os_error(error: OSError) -> MorelliError:
     if error.errno in _FULL:
         return MorelliError(
             f"the disk is full or a file limit was reached while writing {where}; free some space and run the "
-            "same command again: what is complete is kept"
+            "same command again (train and predict: with --resume); what is complete is kept"
+        )
+    if isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
+        return UsageError(
+            f"{where}: a file is where a folder is wanted, or the other way round; give another path"
         )
     if isinstance(error, PermissionError):
         return MorelliError(f"{where}: permission denied; check who owns it or choose another place")

@@ -158,6 +158,10 @@ class Phase(_Strict):
 
 
 class Training(_Strict):
+    """How phases are run. ``devices`` is a number of GPUs (``auto``: all) or, on a CPU, of processes
+    (``auto``: one); ``workers`` load images; ``patience`` is early stopping's, in epochs; ``ema`` the decay of
+    averaged weights; ``cache`` keeps a frozen backbone's features."""
+
     batch_size: int = Field(64, ge=1)
     accumulate: int = Field(1, ge=1)
     clip: float | None = Field(1.0, gt=0)
@@ -167,6 +171,7 @@ class Training(_Strict):
     monitor: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     cache: bool = True
     workers: int = Field(2, ge=0, le=64)
+    devices: int | Literal["auto"] = "auto"
 
 
 class Recipe(_Strict):
@@ -240,7 +245,7 @@ def find(path: str | Path) -> Path:
     """A recipe's file: the path itself, or a recipe that comes with the package, by its bare name."""
     given = Path(path)
     ours = _SHIPPED / f"{given.name.removesuffix('.yaml')}.yaml"
-    return ours if not given.exists() and given.parent == Path(".") and ours.exists() else given
+    return ours if not given.is_file() and given.parent == Path(".") and ours.exists() else given
 
 
 def shipped() -> list[str]:

@@ -110,10 +110,13 @@ def _lines(file: Path) -> list[str]:
 def _find_lists(lists: Path) -> dict[str, dict[str, Path]]:
     """``{task: {"train": file, "val": file}}`` of the lists that are there, whatever the case of their names."""
     if not lists.is_dir():
-        raise DataError(f"--lists {lists}: no such folder; give the folder with style_train.csv and its sisters")
+        raise DataError(
+            f"--lists {lists}: no such folder; give the folder with style_train.csv and its sisters"
+        )
     by_name = {p.name.lower(): p for p in lists.iterdir() if p.is_file()}
     found = {
-        task: {h: by_name[f"{task}_{h}.csv"] for h in _HALVES if f"{task}_{h}.csv" in by_name} for task in TASKS
+        task: {h: by_name[f"{task}_{h}.csv"] for h in _HALVES if f"{task}_{h}.csv" in by_name}
+        for task in TASKS
     }
     return {task: halves for task, halves in found.items() if halves}
 
@@ -122,7 +125,9 @@ def _read_classes(lists: Path, task: str) -> dict[int, str]:
     """``<task>_class.txt``: a number and a name a line."""
     file = next((p for p in lists.iterdir() if p.name.lower() == f"{task}_class.txt"), None)
     if file is None:
-        raise DataError(f"{lists / f'{task}_class.txt'}: missing; put the class names beside {task}_train.csv")
+        raise DataError(
+            f"{lists / f'{task}_class.txt'}: missing; put the class names beside {task}_train.csv"
+        )
     names = {}
     for line in _lines(file):
         number, _, name = line.strip().strip("\ufeff").replace(",", " ").partition(" ")

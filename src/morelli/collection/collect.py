@@ -26,6 +26,16 @@ from morelli.errors import DataError, UsageError
 from morelli.files import make_folder, replacing, write_json
 from morelli.recipe import TASKS
 
+_LEAST = {
+    "size": 16,
+    "min_works": 1,
+    "subset": 1,
+    "top_artists": 1,
+    "max_pixels": 64,
+    "processes": 1,
+    "seed": 0,
+}
+
 
 @dataclass(frozen=True)
 class CollectOptions:
@@ -69,6 +79,10 @@ def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
         _fail_empty(ledger, options.out)
     works = drop_rare(works, options.min_works, ledger)
     vocabularies = number_labels(works)
+    if not any(vocabularies.values()):
+        raise DataError(
+            f"--min-works {options.min_works}: no class has that many of the {len(works):,} works; give a smaller one"
+        )
     works = _split(works, kind, shares, options.seed, ledger)
     return _write(works, vocabularies, options, ledger), ledger
 
@@ -84,7 +98,7 @@ def _check(options: CollectOptions) -> None:
         raise UsageError(f"IMAGES {options.images}: {kind}; give the folder that holds the images")
     if options.hub is not None and options.images is not None:
         raise UsageError(f"IMAGES {options.images}: not wanted beside --hub, which brings its own images")
-    for name, low in (("size", 16), ("min_works", 1), ("subset", 1), ("top_artists", 1), ("max_pixels", 64)):
+    for name, low in _LEAST.items():
         value = getattr(options, name)
         if value is not None and value < low:
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {low}")
@@ -143,7 +157,9 @@ def _stamp(files: pd.Series) -> str:
     for name in files:
         try:
             status = os.stat(name)
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+            digest.update(
+                f"{name} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+            )
         except OSError:
             digest.update(f"{name} missing\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -207,7 +223,7 @@ def _write(
 ) -> Collection:
     out = options.out
     works = works.drop(columns=["thumb", "row_index"], errors="ignore")
-    works = works.astype({task: "int32" for task in TASKS})
+    works = works.astype(dict.fromkeys(TASKS, "int32"))
     digest = hashlib.sha256("\n".join([str(options.size), *works["id"], *map(str, works["phash"])]).encode())
     info = {
         "version": VERSION,

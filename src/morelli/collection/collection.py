@@ -15,6 +15,7 @@ from morelli.errors import DataError, UsageError
 from morelli.files import read_json
 
 VERSION = 1
+_COLUMNS = ("id", "file", "artist", "style", "genre", "artist_name", "split", "shard", "row")
 
 
 class Collection:
@@ -33,15 +34,24 @@ class Collection:
         folder = Path(folder)
         if not (folder / "collection.json").is_file():
             what = "is not a collection" if folder.exists() else "no such collection"
-            raise UsageError(f"{option} {folder}: {what}; make one with: morelli collect IMAGES --out {folder}")
+            raise UsageError(
+                f"{option} {folder}: {what}; make one with: morelli collect IMAGES --out {folder}"
+            )
         info = read_json(folder / "collection.json")
-        if info.get("version") != VERSION:
-            raise DataError(f"{folder}: made by another version of morelli; run collect again")
+        if isinstance(info, dict) and info.get("version") != VERSION:
+            raise DataError(f"{folder}: made by another version of morelli; collect again")
+        if not isinstance(info, dict) or not {"vocabularies", "splits", "images_fingerprint"} <= info.keys():
+            raise DataError(f"{folder / 'collection.json'}: does not describe a collection; collect again")
         try:
             table = pd.read_parquet(folder / "collection.parquet")
         except (OSError, ValueError) as error:
             why = str(error).splitlines()[0]
-            raise DataError(f"{folder / 'collection.parquet'}: cannot be read ({why:.80}); collect again") from None
+            raise DataError(
+                f"{folder / 'collection.parquet'}: cannot be read ({why:.80}); collect again"
+            ) from None
+        missing = [name for name in _COLUMNS if name not in table.columns]
+        if missing:
+            raise DataError(f"{folder / 'collection.parquet'}: has no column {missing[0]}; collect again")
         return cls(folder, table, info)
 
     @cached_property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,15 @@ def read_hub(name: str, ledger: Ledger) -> tuple[pd.DataFrame, Any]:
         raise DataError(f"--hub {name}: has no column 'image' (columns: {', '.join(data.column_names)})")
     tasks = [t for t in TASKS if t in data.column_names]
     if not tasks:
-        raise DataError(f"--hub {name}: has none of the columns artist, style, genre; choose another data set")
-    data = data.cast_column("image", Image(decode=False))
+        raise DataError(
+            f"--hub {name}: has none of the columns artist, style, genre; choose another data set"
+        )
+    try:
+        data = data.cast_column("image", Image(decode=False))
+    except (TypeError, ValueError, NotImplementedError):
+        raise DataError(
+            f"--hub {name}: its column 'image' holds no images; choose another data set"
+        ) from None
     halves = [_HALVES.get(split) for split, part in splits.items() for _ in range(len(part))]
     columns: dict[str, list[str | None]] = {task: [None] * len(data) for task in TASKS}
     for task in tasks:
@@ -48,6 +57,24 @@ def read_hub(name: str, ledger: Ledger) -> tuple[pd.DataFrame, Any]:
     return table.assign(file=table["id"]), data
 
 
+@contextmanager
+def _patience_only_if_reachable() -> Iterator[None]:
+    """While the hub does not answer at all its client goes offline, to the cache: it would retry half a minute."""
+    import datasets.config
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    try:
+        huggingface_hub.utils.get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # whichever HTTP library the client uses
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
 def _name(names: list[str], value: int | None) -> str | None:
     return names[value] if value is not None and 0 <= value < len(names) else None
 
@@ -60,11 +87,18 @@ def _load(name: str) -> dict[str, Any]:
         if folder.is_dir() and any((folder / f).exists() for f in ("dataset_info.json", "dataset_dict.json")):
             data = datasets.load_from_disk(name)
         elif folder.is_dir():
+            if not any(folder.rglob("*.parquet")):
+                raise DataError(
+                    f"--hub {name}: holds no Parquet file; give a data set's name or a local copy"
+                )
             data = datasets.load_dataset("parquet", data_dir=name)
         elif folder.exists() or name.startswith(("/", ".")):
-            raise DataError(f"--hub {name}: no such folder; give a data set's name or a folder with a local copy")
+            raise DataError(
+                f"--hub {name}: no such folder; give a data set's name or a folder with a local copy"
+            )
         else:
-            data = datasets.load_dataset(name)
+            with _patience_only_if_reachable():
+                data = datasets.load_dataset(name)
     except DataError:
         raise
     except Exception as error:  # the hub client raises many kinds, none of them documented

@@ -115,7 +115,9 @@ def _markdown(summary: dict[str, dict[str, dict[str, object]]]) -> str:
     lines = ["# What was repaired, left out and noticed", ""]
     for sheet, kinds in summary.items():
         lines += [f"## {sheet.capitalize()}", ""]
-        lines += ["Nothing.", ""] if not kinds else ["| kind | count | meaning | examples |", "|---|---:|---|---|"]
+        lines += (
+            ["Nothing.", ""] if not kinds else ["| kind | count | meaning | examples |", "|---|---:|---|---|"]
+        )
         for kind, row in kinds.items():
             samples = "<br>".join(f"`{e}`" for e in row["examples"])  # type: ignore[attr-defined]
             lines.append(f"| {kind} | {row['count']} | {row['meaning']} | {samples} |")

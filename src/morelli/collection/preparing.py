@@ -6,6 +6,8 @@ import hashlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -58,7 +60,7 @@ def prepare_all(
                 f"{folder}: a worker process was killed, most likely for want of memory; run the same command "
                 "again to go on, with a smaller --max-pixels or --processes 1"
             ) from None
-    return pd.concat([pd.read_parquet(_facts_path(folder, n)) for n in range(len(shards))], ignore_index=True)
+    return pd.concat([_read_facts(_facts_path(folder, n)) for n in range(len(shards))], ignore_index=True)
 
 
 def _run(
@@ -92,7 +94,9 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     """Forked where that is the custom (a notebook's or a script's main module need not be importable), and
     before any thread of ours runs."""
     method = "fork" if sys.platform == "linux" else "spawn"
-    pool = ProcessPoolExecutor(workers, mp_context=get_context(method), initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context(method), initializer=_attend, initargs=(os.getpid(),)
+    )
     pool.submit(os.getpid).result()
     return pool
 
@@ -128,13 +132,28 @@ def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pi
 _COLUMNS = ["shard", "row", "width", "height", "phash", "thumb", "repairs", "error", "reason"]
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole process group; the parent alone decides, after the shards in flight."""
+def _attend(parent: int) -> None:
+    """In a worker: Ctrl-C reaches the whole process group, and the parent alone decides, after the shards in
+    flight; but a parent that was killed sends no word, and its workers would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _facts_path(folder: Path, number: int) -> Path:
     return folder / f"facts-{number:05d}.parquet"
+
+
+def _read_facts(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError):
+        raise DataError(f"{file}: damaged; delete it and run the same command again") from None
 
 
 def _check_plan(folder: Path, digest: str, overwrite: bool) -> None:

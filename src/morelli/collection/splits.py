@@ -19,7 +19,7 @@ def parse_split(text: str) -> tuple[str, tuple[float, ...]]:
         shares = [float(part) for part in text.split("/")]
     except ValueError:
         shares = []
-    if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0 or sum(shares) <= 0:
+    if len(shares) != 3 or not np.isfinite(shares).all() or min(shares) < 0 or shares[0] <= 0:
         raise UsageError(
             f"--split {text}: give three shares such as 70/15/15, or official, or artist-disjoint"
         )

@@ -58,7 +58,9 @@ class ImageStore:
         except FileNotFoundError:
             raise DataError(f"{path}: missing; run collect again with the same options") from None
         except (pa.ArrowInvalid, OSError, StopIteration):
-            raise DataError(f"{path}: damaged; delete it and run collect again with the same options") from None
+            raise DataError(
+                f"{path}: damaged; delete it and run collect again with the same options"
+            ) from None
         return batch.column(0).field("bytes")
 
 

@@ -13,7 +13,14 @@ from morelli.errors import DataError, UsageError
 from morelli.recipe import TASKS
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+}
 _SPLITS |= {"test": "test", "testing": "test"}
 
 
@@ -59,14 +66,17 @@ def read_folders(images: Path, task: str, artists: str, ledger: Ledger) -> pd.Da
     for path in inside:
         label = folder_class(path.split("/")[-2])
         artist = artist_of(path) if artists == "names" else None
-        row = {t: None for t in TASKS} | {"artist": artist, task: None if is_unknown(label) else label}
-        rows.append({"id": path, "file": str(images / path), "artist_name": row["artist"], "official": None} | row)
+        row = dict.fromkeys(TASKS) | {"artist": artist, task: None if is_unknown(label) else label}
+        rows.append(
+            {"id": path, "file": str(images / path), "artist_name": row["artist"], "official": None} | row
+        )
     return pd.DataFrame(rows)
 
 
 def _load(file: Path) -> pd.DataFrame:
     if not file.is_file():
-        raise UsageError(f"--table {file}: no such file")
+        what = "is a folder" if file.exists() else "no such file"
+        raise UsageError(f"--table {file}: {what}; give a CSV or Parquet file with a row for each image")
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(file)
@@ -81,7 +91,9 @@ def _load(file: Path) -> pd.DataFrame:
         raise DataError(f"--table {file}: is empty; add a header and a row for each image") from None
     except (ValueError, OSError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"--table {file}: cannot be read as CSV or Parquet ({why:.80}); check the file") from None
+        raise DataError(
+            f"--table {file}: cannot be read as CSV or Parquet ({why:.80}); check the file"
+        ) from None
 
 
 def _encoding(file: Path) -> str:

@@ -44,10 +44,9 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     paint(out / "unseen", FRESH, seed=2, size=96)
     done = predict(out / "run", [out / "unseen" / "wikiart"], out / "predictions.csv")
     minutes = (time.perf_counter() - start) / 60
-    say(
-        f"done in {minutes:.1f} minutes. Scores and figures: {out / 'run' / 'report' / 'index.html'}; labels of "
-    )
-    say(f"{done.images} new paintings: {done.out}")
+    say(f"done in {minutes:.1f} minutes")
+    say(f"scores and figures: {out / 'run' / 'report' / 'index.html'}")
+    say(f"labels of {done.images} new paintings: {done.out}")
     return scores
 
 

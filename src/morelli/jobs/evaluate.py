@@ -35,12 +35,16 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[s
     rows = collection.rows(split)
     if not len(rows):
         there = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
-        raise DataError(f"{collection.folder}: split {split} has no works (it has {there}); choose another --split")
+        raise DataError(
+            f"{collection.folder}: split {split} has no works (it has {there}); choose another --split"
+        )
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
     readings = read_rows(model, collection, rows, f"reading {split}")
     tasks = {
-        task: TaskPredictions(names, table[task].to_numpy()[rows].astype(np.int32), readings.probabilities[task])
+        task: TaskPredictions(
+            names, table[task].to_numpy()[rows].astype(np.int32), readings.probabilities[task]
+        )
         for task, names in model.vocabularies.items()
     }
     ids, paths = (list(collection.table[c].astype(str).iloc[rows]) for c in ("id", "file"))
@@ -63,8 +67,18 @@ def _tables(
     table = collection.table[columns].assign(**labels)
     if own:
         return table, None
-    training = pd.read_parquet(run / "collection.parquet", columns=[*columns, *model.vocabularies])
+    training = _training_rows(run, [*columns, *model.vocabularies])
     return table.assign(split="scored"), training[training["split"] == "train"]
+
+
+def _training_rows(run: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(run / "collection.parquet", columns=columns)
+    except (OSError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise RunError(
+            f"{run / 'collection.parquet'}: cannot be read ({why:.80}); train the run again"
+        ) from None
 
 
 def _own_collection(run: Path) -> Path:

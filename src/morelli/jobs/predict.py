@@ -53,6 +53,8 @@ def predict(
         raise UsageError(f"--out {out}: is a folder; give a file's name")
     if batch_size < 1:
         raise UsageError(f"--batch-size {batch_size}: must be at least 1")
+    if max_pixels < 64:
+        raise UsageError(f"--max-pixels {max_pixels}: must be at least 64")
     files = find_images(images)
     model = load_model(run)
     journal = Journal(out, _schema(model), resume)
@@ -65,7 +67,9 @@ def predict(
                 journal.write(table)
                 advance(table.num_rows)
     except KeyboardInterrupt:
-        raise StoppedError("stopped; what was read is kept, go on with the same command and --resume") from None
+        raise StoppedError(
+            "stopped; what was read is kept, go on with the same command and --resume"
+        ) from None
     finally:
         journal.close()
     failed = finish(journal, files, out)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from morelli.files import replacing
+from morelli.files import make_folder, naming, replacing
 
 
 class Journal:
@@ -27,7 +27,7 @@ class Journal:
         self.file = out.with_name(f".{out.name}.journal")
         self.schema = schema
         self.paths: set[str] = set()
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent, "--out")
         before = self.file.with_name(self.file.name + ".before")
         if resume and self.file.exists():
             self.file.replace(before)
@@ -42,11 +42,13 @@ class Journal:
             before.unlink()
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
-        self._sink.flush()
+        with naming(self.file):
+            self._writer.write_table(table)
+            self._sink.flush()
 
     def close(self) -> None:
-        self._open.close()
+        with naming(self.file):
+            self._open.close()
 
 
 def read_stream(file: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -66,13 +68,12 @@ def finish(journal: Journal, wanted: Sequence[Path], out: Path) -> int:
     did not ask for, and removes it. Returns how many rows hold an error."""
     names = {str(path) for path in wanted}
     failed = 0
-    with replacing(out) as temporary:
-        with _writer(out.suffix.lower(), temporary, journal.schema) as write:
-            for batch in read_stream(journal.file, journal.schema):
-                keep = pa.array([path in names for path in batch.column("path").to_pylist()])
-                chosen = batch.filter(keep)
-                failed += sum(bool(error) for error in chosen.column("error").to_pylist())
-                write(chosen)
+    with replacing(out) as temporary, _writer(out.suffix.lower(), temporary, journal.schema) as write:
+        for batch in read_stream(journal.file, journal.schema):
+            keep = pa.array([path in names for path in batch.column("path").to_pylist()])
+            chosen = batch.filter(keep)
+            failed += sum(bool(error) for error in chosen.column("error").to_pylist())
+            write(chosen)
     journal.file.unlink()
     return failed
 

@@ -103,7 +103,7 @@ def _fit_phase(
         logging.getLogger(name).setLevel(logging.ERROR)  # its news, and an advertisement
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices="auto" if device.type == "cuda" else 1,
+        devices=1 if training.devices == "auto" and device.type != "cuda" else training.devices,
         max_epochs=phase.epochs,
         precision=_PLUGIN[choose_precision(training.precision, device)],  # type: ignore[arg-type]
         gradient_clip_val=training.clip,

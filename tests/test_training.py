@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +303,15 @@ def test_a_task_with_one_class_and_an_empty_split_are_refused(data: Path, tmp_pa
     collect(CollectOptions(source / "wikiart", tmp_path / "all", split="100/0/0", **options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no validation works"):
         train(recipe_file(tmp_path), tmp_path / "all", tmp_path / "r2")
+
+
+def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, phases=[{"epochs": 2}, {"epochs": 1, "train": "all"}])
+    command = [sys.executable, "-m", "morelli", "train", recipe, "--data", data, "--out", tmp_path / "r"]
+    done = subprocess.run(
+        [*map(str, command), "--set", "training.devices=2"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert [(r["phase"], r["epoch"]) for r in rows(tmp_path / "r")] == [("1", "1"), ("1", "2"), ("2", "1")]
+    assert done.stderr.count("trained:") == 1
+    assert evaluate(tmp_path / "r")["tasks"]["style"]["n"] > 0

@@ -250,7 +250,7 @@ def predict(
     max_pixels: Annotated[int, typer.Option(help="Larger images are reported, not read.")] = 250_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Label any images; one row an image, bad files beside the good ones.
+    """Label any images or folders, one row an image.
 
     Example: morelli predict run photos --out labels.csv
     """

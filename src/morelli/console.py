@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,8 +13,15 @@ from rich.table import Table
 screen = Console(stderr=True, highlight=False)
 
 
+def first_process() -> bool:
+    """Whether this process speaks and writes: always, but for the others of a training on several devices."""
+    return not any(int(os.environ.get(name) or 0) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
 def say(text: str) -> None:
-    """One line to standard error (standard output belongs to results)."""
+    """One line to standard error (standard output belongs to results), from the first process only."""
+    if not first_process():
+        return
     screen.print(text, markup=False, soft_wrap=True)
 
 

@@ -217,7 +217,7 @@ def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
 
     Raises :class:`RecipeError` naming the file, the key and, for a misspelt key, the nearest known one.
     """
-    path = find(path)
+    given, path = Path(path), find(path)
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -238,7 +238,7 @@ def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
     tree.setdefault("name", path.stem)
     for change in changes:
         _apply(tree, change)
-    return parse(tree, str(path))
+    return parse(tree, str(given))
 
 
 def find(path: str | Path) -> Path:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -95,7 +92,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     before any thread of ours runs."""
     method = "fork" if sys.platform == "linux" else "spawn"
     pool = ProcessPoolExecutor(
-        workers, mp_context=get_context(method), initializer=_attend, initargs=(os.getpid(),)
+        workers, mp_context=get_context(method), initializer=attend, initargs=(os.getpid(),)
     )
     pool.submit(os.getpid).result()
     return pool
@@ -130,19 +127,6 @@ def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pi
 
 
 _COLUMNS = ["shard", "row", "width", "height", "phash", "thumb", "repairs", "error", "reason"]
-
-
-def _attend(parent: int) -> None:
-    """In a worker: Ctrl-C reaches the whole process group, and the parent alone decides, after the shards in
-    flight; but a parent that was killed sends no word, and its workers would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _facts_path(folder: Path, number: int) -> Path:

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from morelli import recipe as recipes
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.painter import paint
 from morelli.console import progress, say
 from morelli.errors import UsageError
+from morelli.files import make_folder
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
@@ -24,7 +26,9 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     The collection holds every planted defect; the images that ``predict`` labels are painted with another seed.
     Raises :class:`UsageError` where ``out`` is not empty.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    recipe = recipes.load("demo", changes or [])  # a wrong --set fails before the painting
+    make_folder(out, "--out")
+    if any(out.iterdir()):
         raise UsageError(f"--out {out}: is not empty; choose another folder")
     start = time.perf_counter()
     say(f"1/5 painting {works:,} works, with the defects of real collections")
@@ -35,7 +39,7 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     options = CollectOptions(source / "wikiart", out / "collection", lists=source / "wikiart_csv", size=96)
     _, ledger = collect(options)
     ledger.show()
-    say("3/5 training")
+    say(f"3/5 training, {sum(phase.epochs for phase in recipe.phases)} epochs")
     train(Path("demo"), out / "collection", out / "run", changes)
     say("4/5 scoring on the test split")
     scores = evaluate(out / "run")

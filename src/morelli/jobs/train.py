@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from morelli import recipe as recipes
 from morelli.collection.collection import Collection
-from morelli.console import say
+from morelli.console import first_process, say
 from morelli.errors import RunError, UsageError
 from morelli.files import make_folder, replacing, write_text
 from morelli.jobs.reading import read_rows
@@ -29,7 +29,7 @@ def train(
     changes: list[str] | None = None,
     resume: bool = False,
     start_from: Path | None = None,
-) -> Model:
+) -> None:
     """Trains, fits a temperature for each task on the validation split, and saves the model.
 
     ``start_from`` is a run whose backbone (and neck, where it has the same shape) this one begins with. Raises
@@ -38,8 +38,8 @@ def train(
     recipe_file = recipes.find(recipe_file)
     recipe = recipes.load(recipe_file, changes or [])
     collection = Collection.open(data)
-    make_folder(out, "--out")
     _check_run(out, recipe, resume)
+    make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed)
     network = Network(recipe, vocabularies, weights_dirs=_weights_dirs(recipe_file))
@@ -53,16 +53,16 @@ def train(
     )
     write_text(out / "recipe.yaml", recipes.dump(recipe))
     _write_collection(collection, out)
-    again = f"morelli train {recipe_file} --data {data} --out {out}"
-    again += "".join(f" --set {change}" for change in changes or [])
-    again += f" --from {start_from}" if start_from else ""
-    fit(recipe, collection, network, out, resume, f"{again} --resume")
-    model = _finish(network, recipe, collection, out)
+    again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
+    again += [part for change in changes or [] for part in ("--set", change)]
+    again += ["--from", str(start_from)] if start_from else []
+    fit(recipe, collection, network, out, resume, shlex.join([*again, "--resume"]))
+    if first_process():
+        _finish(network, recipe, collection, out)
     say(f"trained: {out}; score it with: morelli evaluate {out}")
-    return model
 
 
-def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> Model:
+def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> None:
     """Calibrates on the validation split and writes the model and its class names."""
     backbone = network.backbone
     mean, std = recipe.image.mean or backbone.mean, recipe.image.std or backbone.std
@@ -76,7 +76,6 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
         model.temperature[task] = fit_temperature(logits, labels)
         write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
     save_model(model, out)
-    return replace(model)
 
 
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:

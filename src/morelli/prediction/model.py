@@ -65,7 +65,12 @@ def save_model(model: Model, run: Path) -> None:
     """Writes the two files, each atomically, the weights first."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     with replacing(run / "model.safetensors") as temporary:
-        save_file(state, temporary, metadata={"format": "pt", "morelli": __version__})
+        try:
+            save_file(state, temporary, metadata={"format": "pt", "morelli": __version__})
+        except SafetensorError as error:
+            raise RunError(
+                f"{run / 'model.safetensors'}: cannot be written ({error}); is the disk full?"
+            ) from None
     write_json(
         run / "model.json",
         {
@@ -86,6 +91,8 @@ def save_model(model: Model, run: Path) -> None:
 
 def load_model(run: Path) -> Model:
     """Raises :class:`RunError` where ``run`` holds no trained model, or a damaged one."""
+    if run.exists() and not run.is_dir():
+        raise RunError(f"{run}: is a file; give a run's folder")
     for name in ("model.json", "model.safetensors"):
         if not (run / name).is_file():
             what = "no such run" if not run.exists() else f"holds no {name}"

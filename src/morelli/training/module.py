@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from morelli.errors import RunError
 from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
 from morelli.prediction.pixels import normalise
@@ -85,6 +86,11 @@ class ReadingModule(pl.LightningModule):
         self.log_dict({f"val_{name}": value for name, value in means.items()})
         monitor = self.recipe.training.monitor
         loss = float(self.trainer.callback_metrics.get("val_loss", torch.tensor(0.0)))
+        if not np.isfinite(loss):
+            raise RunError(
+                f"training diverged in phase {self.number + 1}, epoch {self.current_epoch + 1}: the loss is no "
+                f"number any more; lower phases.{self.number}.lr and begin in another --out"
+            )
         self.log("val_score", -loss if monitor == "loss" else means[monitor])
 
     def configure_optimizers(self) -> Any:

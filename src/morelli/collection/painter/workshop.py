@@ -16,6 +16,7 @@ from morelli.collection.painter.damage import spoil
 from morelli.collection.painter.planning import Work, plan
 from morelli.collection.painter.studio import render, save
 from morelli.errors import UsageError
+from morelli.workers import attend
 
 IMAGES = "wikiart"
 TRUTH = "truth.json"
@@ -107,7 +108,7 @@ def _paint_all(
     done = 0
     if processes > 1 and len(jobs) >= _FEW:
         # spawn, for a fork of a process that runs torch's threads may hang
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), attend, (os.getpid(),))
         try:
             futures = [pool.submit(_paint_some, chunk, images, seed, size) for chunk in chunks]
             for future in futures:

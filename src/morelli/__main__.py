@@ -1,0 +1,5 @@
+"""``python -m morelli`` is ``morelli``."""
+
+from morelli.cli import main
+
+main()

@@ -267,7 +267,7 @@ def test_a_museums_table_becomes_a_collection(kind: str, clean: Path, tmp_path: 
         encoding = "cp1252" if kind == "latin" else "utf-8"
         frame.loc[1, "artist"] = "Gréta Ünal"
         frame.to_csv(file, index=False, sep=";" if kind == "semicolon" else ",", encoding=encoding)
-    collection, ledger = gather(clean, tmp_path / "c", lists=None, table=file)
+    collection, _ = gather(clean, tmp_path / "c", lists=None, table=file)
     assert len(collection.table) == len(frame)
     assert collection.table.loc[0, "artist"] == -1 and (collection.table["genre"] == -1).all()
     assert set(collection.vocabularies["style"]) == set(frame["Style"])

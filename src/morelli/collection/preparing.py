@@ -19,6 +19,7 @@ from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
 from morelli.files import read_json, replacing, write_json
+from morelli.workers import attend
 
 SHARD = 256
 Job = tuple[str, Path | bytes]  # id, and where the image is

@@ -1,41 +1,49 @@
-"""Draws docs/images/demo.png out of a finished demo: unseen paintings with the labels they were given.
+"""Draws docs/images/demo.jpg out of a finished demo: unseen paintings with the labels they were given.
 
-Use, after ``morelli demo``:  python scripts/readme_picture.py morelli-demo docs/images/demo.png
+Use, after ``morelli demo --out morelli-demo``:  python scripts/readme_picture.py morelli-demo docs/images/demo.jpg
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
-from morelli.collection.names import artist_of, folder_class
+from morelli.collection.artgan import read_artgan
+from morelli.collection.ledger import Ledger
 from morelli.report.style import figure, png, pretty
 
 COLUMNS, SHOWN = 6, 12
+TASKS = ("style", "artist", "genre")
 
 
 def main(demo: Path, out: Path) -> None:
-    table = pd.read_csv(demo / "predictions.csv")
-    table["style_given"] = [folder_class(Path(p).parent.name) for p in table["path"]]
+    painted = demo / "unseen"
+    truth = read_artgan(painted / "wikiart", painted / "wikiart_csv", "names", Ledger())
+    table = pd.read_csv(demo / "predictions.csv").assign(
+        file=lambda t: [Path(p).resolve() for p in t["path"]]
+    )
+    truth = truth.assign(file=[Path(p).resolve() for p in truth["file"]])
+    table = table.merge(truth[["file", *TASKS]], on="file", suffixes=("", "_given"))
     table = table.groupby("style_given", sort=True).head(2).head(SHOWN)
-    drawn = figure(12, 6.6)
+    drawn = figure(12, 6.4)
     axes = drawn.subplots(-(-len(table) // COLUMNS), COLUMNS).ravel()
     for panel in axes:
         panel.axis("off")
+        panel.set_anchor("N")
     for panel, (_, row) in zip(axes, table.iterrows(), strict=False):
         panel.imshow(Image.open(row["path"]))
-        right = row["style"] == row["style_given"], row["artist"] == artist_of(row["path"])
-        lines = [
-            f"{pretty(row['style'])} {row['style_confidence']:.0%}" + ("" if right[0] else " (no)"),
-            f"{pretty(row['artist'])} {row['artist_confidence']:.0%}" + ("" if right[1] else " (no)"),
-            f"{pretty(row['genre'])} {row['genre_confidence']:.0%}",
-        ]
-        panel.set_title("\n".join(lines), fontsize=9, loc="left")
+        panel.set_title("\n".join(_answer(row, task) for task in TASKS), fontsize=9, loc="left")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(png(drawn))
+    Image.open(io.BytesIO(png(drawn))).convert("RGB").save(out, quality=85)
+
+
+def _answer(row: pd.Series, task: str) -> str:
+    wrong = isinstance(row[f"{task}_given"], str) and row[task] != row[f"{task}_given"]
+    return f"{pretty(row[task], task)} {row[f'{task}_confidence']:.0%}" + (" (no)" if wrong else "")
 
 
 if __name__ == "__main__":

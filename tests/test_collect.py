@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -178,6 +179,10 @@ def test_artists_are_disjoint_on_request_and_unknown_outside_training(clean: Pat
     table = collection.table
     assert table.groupby("artist_name")["split"].nunique().max() == 1
     assert (table.loc[table["split"] != "train", "artist"] == -1).all()
+    names = collection.vocabularies["artist"]
+    training = table[table["split"] == "train"]
+    assert [names[k] for k in training["artist"]] == list(training["artist_name"])
+    assert set(names) == set(training["artist_name"])
 
 
 def test_rare_classes_become_unknown_and_the_works_stay(clean: Path, tmp_path: Path) -> None:
@@ -357,3 +362,29 @@ def test_moved_folders_are_found_by_file_name(clean: Path, tmp_path: Path) -> No
         shutil.copy(file, flat / file.name)
     collection, ledger = gather(tmp_path / "flat", tmp_path / "c")
     assert len(collection.table) == ledger.count("folder-moved") == len(list(flat.iterdir()))
+
+
+def test_names_that_are_not_utf8_and_links_in_a_circle_do_no_harm(clean: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(clean / "wikiart", images)
+    (images / "Cubism" / "again").symlink_to(images, target_is_directory=True)
+    odd = os.fsencode(str(images / "Cubism")) + b"/ines-valdorado_\xff.jpg"
+    shutil.copy(next(images.glob("Cubism/*.jpg")), os.fsdecode(odd))
+    collection, ledger = collect(CollectOptions(images, tmp_path / "c", size=48, min_works=1))
+    assert len(collection.table) == 160 and ledger.count("bad-name") == 1
+
+
+def test_a_collection_begun_anew_is_none_until_it_is_whole(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather(clean, tmp_path / "c")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "morelli.collection.preparing._run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            gather(clean, tmp_path / "c", size=24, overwrite=True)
+    with pytest.raises(UsageError, match="not a collection"):
+        Collection.open(tmp_path / "c")
+    gather(clean, tmp_path / "c", size=24)
+    assert Collection.open(tmp_path / "c").info["size"] == 24

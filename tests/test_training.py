@@ -24,7 +24,8 @@ from morelli.errors import DataError, RunError, StoppedError, UsageError
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.judgement.predictions import read
-from morelli.training.callbacks import GracefulStop
+from morelli.training.callbacks import EpochLog, GracefulStop
+from morelli.training.samplers import EpochBatches
 
 BASE: dict[str, Any] = {
     "name": "tiny",
@@ -102,6 +103,7 @@ CASES = {
     "two phases, in the second": (TWO_PHASES, (1, 1, 2)),
     "two phases, in the first": (TWO_PHASES, (0, 1, 2)),
     "averaged": ({"training": BASE["training"] | {"ema": 0.9}}, (0, 1, 3)),
+    "read ahead by a worker": ({"training": BASE["training"] | {"cache": False, "workers": 1}}, (0, 1, 3)),
     "accumulated": ({"training": BASE["training"] | {"accumulate": 2}}, (0, 1, 4)),
 }
 
@@ -126,6 +128,108 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
         for r in ("whole", "cut")
     ]
     assert clean[0] == clean[1]
+
+
+def test_every_epoch_shows_the_works_in_another_order(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[int, list[int]] = {}
+    original = EpochBatches.draw
+
+    def draw(batches: EpochBatches, epoch: int) -> np.ndarray:
+        drawn[epoch] = list(original(batches, epoch))
+        return original(batches, epoch)
+
+    monkeypatch.setattr(EpochBatches, "draw", draw)
+    train(recipe_file(tmp_path), data, tmp_path / "r")
+    assert sorted(drawn) == [0, 1, 2]
+    assert drawn[0] != drawn[1] != drawn[2] and sorted(drawn[0]) == sorted(drawn[2])
+
+
+def test_a_kill_between_epochs_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of an epoch's end serves too; here the first of a second phase, with averaged weights."""
+    changes = TWO_PHASES | {"training": BASE["training"] | {"ema": 0.9}}
+    recipe = recipe_file(tmp_path, **changes)
+    train(recipe, data, tmp_path / "whole")
+    for phase, epoch in ((0, 1), (1, 0), (1, 1)):
+        run = tmp_path / f"cut-{phase}-{epoch}"
+
+        def die(stop: Any, trainer: Any, module: Any, *_: Any, at: tuple[int, int] = (phase, epoch)) -> None:
+            if (module.number, trainer.current_epoch) == at:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GracefulStop, "on_train_batch_start", die)
+            with pytest.raises((KeyboardInterrupt, StoppedError, SystemExit)):
+                train(recipe, data, run)
+        train(recipe, data, run, resume=True)
+        assert same_weights(tmp_path / "whole", run), (phase, epoch)
+
+
+def test_ctrl_c_in_a_phases_last_validation_stops_before_the_next(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_file(tmp_path, **TWO_PHASES)
+    train(recipe, data, tmp_path / "whole")
+
+    def press(log: Any, trainer: Any, module: Any) -> None:
+        if (module.number, trainer.current_epoch) == (0, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "on_validation_epoch_start", press, raising=False)
+        with pytest.raises(StoppedError, match="--resume"):
+            train(recipe, data, tmp_path / "cut")
+    assert rows(tmp_path / "cut")[-1]["phase"] == "1"
+    train(recipe, data, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, phases=[{"epochs": 9, "lr": 1e-9}])
+    changes = ["training.patience=2", "neck.dropout=0"]
+    train(recipe, data, tmp_path / "r", changes)
+    before, epochs = weights(tmp_path / "r"), len(rows(tmp_path / "r"))
+    train(recipe, data, tmp_path / "r", changes, resume=True)
+    assert len(rows(tmp_path / "r")) == epochs < 9
+    assert all(torch.equal(before[k], v) for k, v in weights(tmp_path / "r").items())
+
+
+def test_averaging_leaves_a_frozen_backbone_exactly_as_it_is(data: Path, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, training=BASE["training"] | {"ema": 0.99})
+    train(recipe, data, tmp_path / "r")
+    plain = recipe_file(tmp_path / "plain")
+    train(plain, data, tmp_path / "p")
+    one, two = weights(tmp_path / "r"), weights(tmp_path / "p")
+    assert all(torch.equal(one[k], two[k]) for k in one if k.startswith("backbone"))
+    assert not all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_options_that_change_the_features_change_the_cache(data: Path, tmp_path: Path) -> None:
+    backbone = BASE["backbone"] | {"stage": 3}
+    plain = recipe_file(tmp_path / "a", backbone=backbone, phases=[{"epochs": 1}])
+    dilated = recipe_file(
+        tmp_path / "b", backbone=backbone | {"options": {"output_stride": 8}}, phases=[{"epochs": 1}]
+    )
+    before = set((data / "features").glob("*.npy"))
+    train(plain, data, tmp_path / "r1")
+    train(dilated, data, tmp_path / "r2")
+    assert len(set((data / "features").glob("*.npy")) - before) == 2
+
+
+def test_a_collection_made_anew_is_not_scored_as_the_runs_own(data: Path, tmp_path: Path) -> None:
+    source = data.parent / "p"
+    options = {"lists": source / "wikiart_csv", "size": 32, "min_works": 1}
+    collect(CollectOptions(source / "wikiart", tmp_path / "c", **options))  # type: ignore[arg-type]
+    recipe = recipe_file(tmp_path, phases=[{"epochs": 1}])
+    train(recipe, tmp_path / "c", tmp_path / "r")
+    collect(CollectOptions(source / "wikiart", tmp_path / "c", seed=5, **options))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="collected again"):
+        evaluate(tmp_path / "r")
+    with pytest.raises(RunError, match="collected again"):
+        train(recipe, tmp_path / "c", tmp_path / "r", resume=True)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(data: Path, tmp_path: Path) -> None:

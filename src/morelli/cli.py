@@ -24,12 +24,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+_AFTER_STOP = {
+    "collect": "run the same command again to go on",
+    "demo": "delete its --out and begin again",
+    "paint": "delete OUT and begin again",
+}
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Data = Annotated[Path, typer.Option("--data", help="The collection (made by morelli collect).")]
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Every failure as one sentence and an exit code; MORELLI_DEBUG=1 shows the traceback instead."""
     try:
         yield
@@ -41,7 +46,7 @@ def _explained() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
-        typer.echo("morelli: stopped; run the same command again to go on", err=True)
+        typer.echo(f"morelli: stopped; {_AFTER_STOP.get(name, 'run the same command again')}", err=True)
         raise typer.Exit(1) from None
     except BrokenPipeError:
         raise typer.Exit(1) from None
@@ -69,7 +74,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(*arguments: Any, **options: Any) -> None:
-        with _explained():
+        with _explained(function.__name__):
             _hush()
             function(*arguments, **options)
 

@@ -53,7 +53,9 @@ class Neck(_Strict):
     """How the tokens become one vector.
 
     ``lstm`` and ``gru`` read the tokens along ``scan``; ``rowcol`` reads rows and columns with two
-    bidirectional GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines).
+    bidirectional GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan``,
+    ``bidirectional`` and ``pool`` matter to ``lstm`` and ``gru`` alone, ``width`` and ``layers`` also to
+    ``rowcol``.
     """
 
     kind: Literal["lstm", "gru", "rowcol", "mean", "attention"] = "lstm"
@@ -99,7 +101,10 @@ class Augment(_Strict):
     """Random changes to training images. ``crop`` is the smallest share of the area kept (1 = none),
     ``colour`` the strength of brightness, contrast and saturation jitter, ``rotation`` in degrees,
     ``erasing`` a probability, ``mixup`` and ``cutmix`` the α of their Beta. ``views`` is how many
-    augmented versions of each work a cache of frozen features holds."""
+    augmented versions of each work a cache of frozen features holds.
+
+    A picture is shared by all tasks of a network, and so is its augmentation; for another one for each task,
+    train one network a task, each with its own recipe."""
 
     flip: bool = False
     crop: float = Field(1.0, gt=0, le=1)
@@ -158,9 +163,9 @@ class Phase(_Strict):
 
 
 class Training(_Strict):
-    """How phases are run. ``devices`` is a number of GPUs (``auto``: all) or, on a CPU, of processes
-    (``auto``: one); ``workers`` load images; ``patience`` is early stopping's, in epochs; ``ema`` the decay of
-    averaged weights; ``cache`` keeps a frozen backbone's features."""
+    """How phases are run. ``devices`` is a number of GPUs or, on a CPU, of processes; more than one starts the
+    whole command once for each. ``workers`` load images; ``patience`` is early stopping's, in epochs; ``ema``
+    the decay of averaged weights; ``cache`` keeps a frozen backbone's features."""
 
     batch_size: int = Field(64, ge=1)
     accumulate: int = Field(1, ge=1)
@@ -171,7 +176,7 @@ class Training(_Strict):
     monitor: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     cache: bool = True
     workers: int = Field(2, ge=0, le=64)
-    devices: int | Literal["auto"] = "auto"
+    devices: int = Field(1, ge=1)
 
 
 class Recipe(_Strict):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+
+
+def start_method() -> str:
+    """Forked where that is the custom: a notebook's or a script's main module need not be importable."""
+    return "fork" if sys.platform == "linux" else "spawn"
 
 
 def attend(parent: int) -> None:

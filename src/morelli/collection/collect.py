@@ -14,7 +14,7 @@ import pandas as pd
 from morelli.collection.artgan import read_artgan
 from morelli.collection.collection import VERSION, Collection
 from morelli.collection.duplicates import group, near_duplicate_pairs
-from morelli.collection.filters import choose, drop_rare, number_labels
+from morelli.collection.filters import choose, drop_rare, forget_unseen_artists, number_labels
 from morelli.collection.hub_source import read_hub
 from morelli.collection.images import MAX_PIXELS, THUMB
 from morelli.collection.ledger import Ledger
@@ -84,6 +84,8 @@ def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
             f"--min-works {options.min_works}: no class has that many of the {len(works):,} works; give a smaller one"
         )
     works = _split(works, kind, shares, options.seed, ledger)
+    if kind == "artist-disjoint":
+        works, vocabularies = forget_unseen_artists(works, vocabularies)
     return _write(works, vocabularies, options, ledger), ledger
 
 
@@ -179,10 +181,7 @@ def _split(
         split = artist_disjoint(groups, list(works["artist_name"]), labels, shares, seed)
     else:
         return _official(works.assign(group=groups), labels, seed, ledger)
-    works = works.assign(group=groups, split=np.array(SPLITS)[split])
-    if kind == "artist-disjoint":
-        works.loc[works["split"] != "train", "artist"] = -1  # no artist of theirs was seen in training
-    return works
+    return works.assign(group=groups, split=np.array(SPLITS)[split])
 
 
 def _official(works: pd.DataFrame, labels: np.ndarray, seed: int, ledger: Ledger) -> pd.DataFrame:
@@ -222,9 +221,10 @@ def _write(
     works: pd.DataFrame, vocabularies: dict[str, list[str]], options: CollectOptions, ledger: Ledger
 ) -> Collection:
     out = options.out
+    looks = [t.hex() for t in works["thumb"]]
+    digest = hashlib.sha256("\n".join([str(options.size), *works["id"], *looks]).encode())
     works = works.drop(columns=["thumb", "row_index"], errors="ignore")
     works = works.astype(dict.fromkeys(TASKS, "int32"))
-    digest = hashlib.sha256("\n".join([str(options.size), *works["id"], *map(str, works["phash"])]).encode())
     info = {
         "version": VERSION,
         "works": len(works),
@@ -236,6 +236,7 @@ def _write(
         "images_fingerprint": digest.hexdigest()[:16],
     }
     ledger.write(out)
+    (out / "collection.json").unlink(missing_ok=True)  # written last: it makes the folder a collection
     with replacing(out / "collection.parquet") as temporary:
         works.to_parquet(temporary, index=False)
     write_json(out / "collection.json", info)

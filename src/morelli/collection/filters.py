@@ -64,6 +64,21 @@ def number_labels(works: pd.DataFrame) -> dict[str, list[str]]:
     return vocabularies
 
 
+def forget_unseen_artists(
+    works: pd.DataFrame, vocabularies: dict[str, list[str]]
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """For splits that no artist straddles: artists outside training become unknown, for no network trained here
+    can have seen them, and leave the vocabulary."""
+    names = vocabularies["artist"]
+    given = works["artist"].to_numpy()
+    training = (works["split"] == "train").to_numpy()
+    seen = sorted(set(given[training]) - {-1})
+    renumbered = np.full(len(names) + 1, -1, dtype=np.int32)  # the last place is for −1
+    renumbered[seen] = np.arange(len(seen))
+    artist = np.where(training, renumbered[given], -1).astype(np.int32)
+    return works.assign(artist=artist), vocabularies | {"artist": [names[k] for k in seen]}
+
+
 def _keep(works: pd.DataFrame, keep: np.ndarray, ledger: Ledger, kind: str, detail: str) -> pd.DataFrame:
     for name in works["id"].to_numpy()[~keep]:
         ledger.add(kind, name, detail)

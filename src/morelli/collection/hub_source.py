@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pandas as pd
 from morelli.collection.ledger import Ledger
 from morelli.collection.names import is_unknown
 from morelli.errors import DataError
+from morelli.hub import patience_only_if_reachable
 from morelli.recipe import TASKS
 
 _HALVES = {"train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
@@ -57,24 +56,6 @@ def read_hub(name: str, ledger: Ledger) -> tuple[pd.DataFrame, Any]:
     return table.assign(file=table["id"]), data
 
 
-@contextmanager
-def _patience_only_if_reachable() -> Iterator[None]:
-    """While the hub does not answer at all its client goes offline, to the cache: it would retry half a minute."""
-    import datasets.config
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    try:
-        huggingface_hub.utils.get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # whichever HTTP library the client uses
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
-
-
 def _name(names: list[str], value: int | None) -> str | None:
     return names[value] if value is not None and 0 <= value < len(names) else None
 
@@ -97,7 +78,7 @@ def _load(name: str) -> dict[str, Any]:
                 f"--hub {name}: no such folder; give a data set's name or a folder with a local copy"
             )
         else:
-            with _patience_only_if_reachable():
+            with patience_only_if_reachable():
                 data = datasets.load_dataset(name)
     except DataError:
         raise

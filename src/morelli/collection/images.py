@@ -56,9 +56,7 @@ def open_rgb(
     """
     name = source.name if isinstance(source, Path) else "the image"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
-            return _open(source, short_side, max_pixels)
+        return _open(source, short_side, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -78,7 +76,9 @@ def prepare(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pr
     import imagehash
 
     data = source if isinstance(source, bytes) else _read(source)
-    image, (width, height), repairs = open_rgb(data, size, max_pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
+        image, (width, height), repairs = open_rgb(data, size, max_pixels)
     expected = _FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else None
     if expected and expected != _format(data):
         repairs.append("wrong-extension")

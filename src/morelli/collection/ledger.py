@@ -49,6 +49,7 @@ REJECTIONS = {
     "too-large": "more pixels than --max-pixels (a decompression bomb, or a very large scan)",
     "too-small": "smaller than 8 pixels on a side",
     "unreadable": "file cannot be opened",
+    "bad-name": "file name is not UTF-8; rename the file",
 }
 NOTES = {
     "near-duplicate": "looks the same as another work; kept in the same split",

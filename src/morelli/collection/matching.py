@@ -16,18 +16,36 @@ from morelli.errors import UsageError
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".jfif", ".avif"}
 
 
-def walk_images(folder: Path) -> list[str]:
-    """Relative POSIX paths of every file with an image's extension, sorted; hidden files are passed over."""
+def walk_images(folder: Path, strange: list[str] | None = None) -> list[str]:
+    """Relative POSIX paths of every file with an image's extension, sorted; hidden files are passed over, and a
+    folder that links lead to again. Names that are not UTF-8 are left out and added to ``strange``."""
     if not folder.is_dir():
         kind = "is a file; give the folder that holds the images" if folder.exists() else "no such folder"
         raise UsageError(f"{folder}: {kind}")
-    found = []
+    found: list[str] = []
+    visited: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         inside = Path(root).relative_to(folder).as_posix()
         prefix = "" if inside == "." else inside + "/"
         found += [prefix + f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES]
-    return sorted(found)
+    good = [name for name in found if name.isascii() or _is_text(name)]
+    if strange is not None:
+        strange += [os.fsencode(name).decode("utf-8", "replace") for name in sorted(set(found) - set(good))]
+    return sorted(good)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Disk:
@@ -36,7 +54,10 @@ class Disk:
     def __init__(self, images: Path, ledger: Ledger) -> None:
         self.images = images
         self.ledger = ledger
-        self.left = set(walk_images(images))
+        strange: list[str] = []
+        self.left = set(walk_images(images, strange))
+        for name in strange:
+            ledger.add("bad-name", name)
 
     def match(self, table: pd.DataFrame) -> pd.DataFrame:
         """Adds ``file`` to each row of ``table`` (column ``id``); rows without a file are dropped and reported,

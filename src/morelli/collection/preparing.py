@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +18,7 @@ from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
 from morelli.files import read_json, replacing, write_json
-from morelli.workers import attend
+from morelli.workers import attend, start_method
 
 SHARD = 256
 Job = tuple[str, Path | bytes]  # id, and where the image is
@@ -89,11 +88,9 @@ def _run(
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """Forked where that is the custom (a notebook's or a script's main module need not be importable), and
-    before any thread of ours runs."""
-    method = "fork" if sys.platform == "linux" else "spawn"
+    """Started before any thread of ours runs, since it may fork."""
     pool = ProcessPoolExecutor(
-        workers, mp_context=get_context(method), initializer=attend, initargs=(os.getpid(),)
+        workers, mp_context=get_context(start_method()), initializer=attend, initargs=(os.getpid(),)
     )
     pool.submit(os.getpid).result()
     return pool
@@ -152,6 +149,8 @@ def _check_plan(folder: Path, digest: str, overwrite: bool) -> None:
             f"--out {folder.parent}: already holds a collection of other images or another size; choose another "
             "folder, or add --overwrite"
         )
+    # without it the folder is no collection: what is left of an older one would point at other images
+    (folder.parent / "collection.json").unlink(missing_ok=True)
     for stale in [*folder.glob("images-*.arrow"), *folder.glob("facts-*.parquet")]:
         stale.unlink()
     write_json(file, plan)

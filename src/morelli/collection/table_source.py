@@ -54,7 +54,10 @@ def read_table(images: Path, table_file: Path, ledger: Ledger) -> pd.DataFrame:
 def read_folders(images: Path, task: str, artists: str, ledger: Ledger) -> pd.DataFrame:
     """Class folders: ``IMAGES/<class>/file``; the folder's name is the label of ``task``. Artists are read
     from file names of the kind ``artist-slug_title`` unless ``artists`` is ``official``."""
-    paths = walk_images(images)
+    strange: list[str] = []
+    paths = walk_images(images, strange)
+    for name in strange:
+        ledger.add("bad-name", name)
     inside = [p for p in paths if "/" in p]
     for path in sorted(set(paths) - set(inside)):
         ledger.add("unlisted-file", path, "not in a class folder")

@@ -16,6 +16,7 @@ from morelli.jobs.reading import read_rows
 from morelli.judgement.predictions import Predictions, TaskPredictions, write
 from morelli.judgement.scores import score
 from morelli.prediction.model import Model, load_model
+from morelli.recipe import TASKS
 from morelli.report.page import write_report
 
 SPLITS = ("train", "val", "test", "all")
@@ -38,6 +39,8 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[s
         raise DataError(
             f"{collection.folder}: split {split} has no works (it has {there}); choose another --split"
         )
+    if own:
+        check_same_rows(run, collection)
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
     readings = read_rows(model, collection, rows, f"reading {split}")
@@ -51,6 +54,7 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[s
     predictions = Predictions(ids, paths, tasks, readings.embedding)
     write(predictions, run / f"predictions-{split}.parquet")
     scores = score(predictions, pd.concat([training, table.iloc[rows]]) if not own else table)
+    scores |= {"split": split, "collection": str(collection.folder)}
     write_json(run / f"scores-{split}.json", scores)
     page = write_report(run, split)
     say(f"report: {page}")
@@ -69,6 +73,17 @@ def _tables(
         return table, None
     training = _training_rows(run, [*columns, *model.vocabularies])
     return table.assign(split="scored"), training[training["split"] == "train"]
+
+
+def check_same_rows(run: Path, collection: Collection) -> None:
+    """Raises :class:`RunError` where the collection was made anew since the run began, with other rows, labels
+    or splits: what is its test now may have been training then."""
+    columns = ["id", "split", *TASKS]
+    if not _training_rows(run, columns).equals(collection.table[columns]):
+        raise RunError(
+            f"{run}: {collection.folder} was collected again since, with other rows, labels or splits; collect it "
+            "as it was, or train a new run"
+        )
 
 
 def _training_rows(run: Path, columns: list[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,7 +82,12 @@ def find_images(images: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in images:
         if path.is_dir():
-            inside = [path / name for name in walk_images(path)]
+            strange: list[str] = []
+            inside = [path / name for name in walk_images(path, strange)]
+            if strange:
+                say(
+                    f"{path}: {len(strange):,} file names are not UTF-8 and are passed over, such as {strange[0]}"
+                )
             if not inside:
                 raise UsageError(f"{path}: holds no image")
             found |= dict.fromkeys(inside)
@@ -97,15 +103,19 @@ def find_images(images: Sequence[Path]) -> list[Path]:
 def _tables(model: Model, files: Sequence[Path], batch_size: int, max_pixels: int) -> Iterator[pa.Table]:
     """Decodes the next batch in threads while the model reads this one (Pillow lets go of the interpreter)."""
 
+    # as training saw them: reduced to the collection's prepared size first
+    prepared = int(model.facts.get("prepared_size", model.recipe.image.size))
+
     def load(file: Path) -> Tensor | str:
         try:
-            image, _, _ = open_rgb(file, model.recipe.image.size, max_pixels)
+            image, _, _ = open_rgb(file, prepared, max_pixels)
         except ImageError as error:
             return f"{error.reason}: {error}"
         return to_tensor(square(image, model.recipe.image))
 
     blocks = [files[i : i + batch_size] for i in range(0, len(files), batch_size)]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken EXIF and TIFF tags; here, for threads share the filters
         waiting = pool.map(load, blocks[0]) if blocks else iter(())
         for number, block in enumerate(blocks):
             loaded = list(waiting)
@@ -141,4 +151,9 @@ def _schema(model: Model) -> pa.Schema:
             pa.field(f"{task}_probabilities", pa.list_(pa.float32(), len(names))),
         ]
     fields.append(pa.field("error", pa.string()))
-    return pa.schema(fields, metadata={"morelli.vocabularies": json.dumps(model.vocabularies)})
+    # with the weights' digest, a journal of another model is not taken for this one's
+    about = {
+        "morelli.vocabularies": json.dumps(model.vocabularies),
+        "morelli.model": str(model.facts["weights"]),
+    }
+    return pa.schema(fields, metadata=about)

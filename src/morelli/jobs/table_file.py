@@ -29,7 +29,9 @@ class Journal:
         self.paths: set[str] = set()
         make_folder(out.parent, "--out")
         before = self.file.with_name(self.file.name + ".before")
-        if resume and self.file.exists():
+        if (
+            resume and self.file.exists() and not before.exists()
+        ):  # else an earlier --resume was cut short here
             self.file.replace(before)
         self._open = ExitStack()
         sink = self._open.enter_context(self.file.open("wb"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ import torch
 from morelli import recipe as recipes
 from morelli.collection.collection import Collection
 from morelli.console import first_process, say
-from morelli.errors import RunError, UsageError
+from morelli.errors import RunError, StoppedError, UsageError
 from morelli.files import make_folder, replacing, write_text
+from morelli.jobs.evaluate import check_same_rows
 from morelli.jobs.reading import read_rows
 from morelli.judgement.calibration import fit_temperature
 from morelli.network.network import Network
@@ -39,12 +41,19 @@ def train(
     recipe = recipes.load(recipe_file, changes or [])
     collection = Collection.open(data)
     _check_run(out, recipe, resume)
+    if resume and (out / "collection.parquet").exists():
+        check_same_rows(out, collection)
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed)
     network = Network(recipe, vocabularies, weights_dirs=_weights_dirs(recipe_file))
     if start_from is not None:
         _transfer(network, start_from)
+    if recipe.image.size > collection.info["size"]:
+        say(
+            f"image.size {recipe.image.size} enlarges images that were prepared at {collection.info['size']} px; "
+            f"collect with --size {recipe.image.size} to see more"
+        )
     device = best_device()
     say(
         f"{recipe.name}: {recipe.backbone.name} ({network.backbone.weights_used}), {network.backbone.channels} × "
@@ -56,9 +65,13 @@ def train(
     again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
     again += [part for change in changes or [] for part in ("--set", change)]
     again += ["--from", str(start_from)] if start_from else []
-    fit(recipe, collection, network, out, resume, shlex.join([*again, "--resume"]))
-    if first_process():
-        _finish(network, recipe, collection, out)
+    again_text = shlex.join([*again, "--resume"])
+    try:
+        fit(recipe, collection, network, out, resume, again_text)
+        if first_process():
+            _finish(network, recipe, collection, out)
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; go on with: {again_text}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
 
 
@@ -66,7 +79,11 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
     """Calibrates on the validation split and writes the model and its class names."""
     backbone = network.backbone
     mean, std = recipe.image.mean or backbone.mean, recipe.image.std or backbone.std
-    facts = {"backbone_weights": backbone.weights_used, "images_fingerprint": collection.fingerprint}
+    facts: dict[str, Any] = {
+        "backbone_weights": backbone.weights_used,
+        "images_fingerprint": collection.fingerprint,
+    }
+    facts["prepared_size"] = collection.info["size"]
     model = Model(network, recipe, network.vocabularies, mean, std, {}, facts)
     rows = collection.rows("val")
     readings = read_rows(model, collection, rows, "calibrating")

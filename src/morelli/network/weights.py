@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError, safe_open
 from timm.layers import resample_abs_pos_embed
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from morelli import recipe
 from morelli.errors import WeightsError
+from morelli.hub import patience_only_if_reachable
 from morelli.network.trunk import create_trunk
 
 ADVICE = "set backbone.weights=FILE (a safetensors file) or backbone.weights=none"
@@ -32,7 +31,7 @@ def pretrained_trunk(settings: recipe.Backbone, image_size: int) -> nn.Module:
     if not is_model_pretrained(settings.name):
         raise WeightsError(f"backbone.weights: timm has no pretrained weights for {settings.name}; {ADVICE}")
     try:
-        with _patience_only_if_reachable():
+        with patience_only_if_reachable():
             return create_trunk(settings, image_size, pretrained=True)
     except Exception as error:  # the hub, the network and the cache raise from a dozen trees
         raise WeightsError(
@@ -118,19 +117,3 @@ def _resampled(positions: Tensor, own: Tensor, trunk: nn.Module) -> Tensor:
     patches: Any = getattr(trunk, "model", trunk).patch_embed
     prefix = own.shape[1] - patches.num_patches
     return resample_abs_pos_embed(positions, new_size=patches.grid_size, num_prefix_tokens=prefix)
-
-
-@contextmanager
-def _patience_only_if_reachable() -> Iterator[None]:
-    """Turns the hub client's offline mode on while the hub does not answer at all: it would retry for most of
-    a minute before it looked into its cache."""
-    constants = huggingface_hub.constants
-    before = constants.HF_HUB_OFFLINE
-    try:
-        huggingface_hub.utils.get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # whichever HTTP library the client uses
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

@@ -18,10 +18,10 @@ def best_device() -> torch.device:
 def choose_precision(asked: str, device: torch.device) -> str:
     """``auto`` is bf16 where the hardware multiplies it natively (CUDA from Ampere on; CPUs with AMX or
     AVX-512 BF16), else fp32; anything else is taken as asked."""
-    if asked != "auto":
+    if asked != "auto" and not (asked == "fp16" and device.type == "cpu"):  # which has no fp16 recurrence
         return asked
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "cpu" and _cpu_multiplies_bf16():
         return "bf16"
     return "fp32"

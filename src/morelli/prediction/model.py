@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,4 +120,5 @@ def load_model(run: Path) -> Model:
         why = str(error).splitlines()[0]
         raise RunError(f"{run / 'model.safetensors'}: cannot be loaded ({why:.100}); train again") from None
     extra = {k: v for k, v in facts.items() if k not in ("format", "morelli")}
+    extra["weights"] = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()[:16]
     return Model(network, settings, vocabularies, mean, std, temperature, extra)

@@ -33,8 +33,9 @@ class TrainingView:
         self.erase = v2.RandomErasing(settings.erasing, value=116) if settings.erasing else None
 
     def __call__(self, picture: PIL.Image) -> Tensor:
-        if not self.crop:
-            picture = square(picture, self.image)
+        # a crop is taken from all the pixels there are
+        side = max(self.image.size, min(picture.size)) if self.crop else self.image.size
+        picture = square(picture, self.image.model_copy(update={"size": side}))
         if self.steps is not None:
             picture = self.steps(picture)
         pixels = to_tensor(picture)

@@ -39,15 +39,21 @@ class Checkpoints(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["morelli"] = {"phase": self.number, "best": self.best}
+        # early stopping alone asks the trainer to stop; Ctrl-C raises
+        own = {"phase": self.number, "best": self.best, "stopped": trainer.should_stop}
+        checkpoint["morelli"] = own
 
     def save(self, trainer: pl.Trainer, name: str) -> None:
         """Every process calls this; the first one writes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}.part"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.folder / name)
+        try:
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                temporary.replace(self.folder / name)
+        finally:
+            if trainer.is_global_zero:
+                temporary.unlink(missing_ok=True)
 
 
 class EpochLog(pl.Callback):
@@ -94,9 +100,6 @@ class EpochLog(pl.Callback):
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "phase": self.number + 1}
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]} | figures
         row |= {"seconds": round(self._seconds, 3), "images_per_second": round(rate, 1)}
-        for name, value in figures.items():
-            if trainer.logger is not None:
-                trainer.logger.log_metrics({name: value}, step=trainer.global_step)
         if trainer.is_global_zero:
             write_row(self.file, {k: v for k, v in row.items() if k != "val_score"})
             shown = "  ".join(
@@ -122,7 +125,7 @@ class GracefulStop(pl.Callback):
 
     def __init__(self, checkpoints: Checkpoints, how_to_go_on: str) -> None:
         self.checkpoints, self.how = checkpoints, how_to_go_on
-        self._asked = False
+        self.asked = False
         self._before: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -134,7 +137,10 @@ class GracefulStop(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # here, and not at the end of a batch, Lightning's own count of finished batches is right
-        if self._asked:
+        asked = self.asked
+        if trainer.world_size > 1:  # the processes hear of it at different batches, and save together
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked:
             self.checkpoints.save(trainer, "last.ckpt")
             raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
 
@@ -152,9 +158,9 @@ class GracefulStop(pl.Callback):
         self._before = {}
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self._asked:
+        if self.asked:
             raise StoppedError(f"stopped at once; go on from the last checkpoint with: {self.how}")
-        self._asked = True
+        self.asked = True
         say("stopping after this batch …")
 
 

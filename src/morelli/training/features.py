@@ -1,7 +1,7 @@
 """Features of a frozen backbone, computed once, memory-mapped, reused by every run that can.
 
 A file's key covers everything the features depend on: the images, the rows, the backbone's weights, the pixels'
-preparation, the precision and, for augmented views, the augmentation, the seed and the view's number.
+preparation, the precision and, for augmented views, the augmentation and the view's number, which seeds it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from torch import Tensor, nn
 from morelli.console import progress, say
 from morelli.errors import DataError
 from morelli.files import read_json, write_json
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 16  # batches between two marks of progress
 
@@ -71,6 +77,18 @@ def cached_features(
     if path.exists():
         return FeatureFile(path, rows)
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / f"{key}.lock"):  # another run may be making the same file
+        return FeatureFile(path, rows) if path.exists() else _make(path, rows, batches, compute, title)
+
+
+def _make(
+    path: Path,
+    rows: np.ndarray,
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]],
+    compute: Callable[[Tensor], Tensor],
+    title: str,
+) -> FeatureFile:
+    folder, key = path.parent, path.stem
     part, mark = folder / f"{key}.part.npy", folder / f"{key}.json"
     done = int(read_json(mark)["done"]) if mark.exists() and part.exists() else 0
     array: Any = np.lib.format.open_memmap(part, mode="r+") if done else None
@@ -94,6 +112,15 @@ def cached_features(
     mark.unlink(missing_ok=True)
     say(f"cached features of {len(rows):,} works in {path} ({path.stat().st_size / 2**30:.2f} GiB)")
     return FeatureFile(path, rows)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Waits until no other process holds ``lock``; does not wait where the system has no such locks."""
+    with lock.open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,17 +7,19 @@ import os
 import pickle
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from morelli.collection.collection import Collection
 from morelli.console import say
-from morelli.errors import RunError
+from morelli.errors import RunError, StoppedError
 from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
 from morelli.prediction.device import best_device, choose_precision
@@ -32,13 +34,15 @@ _PLUGIN = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where a resumed run goes on: its checkpoint, phase, epoch, and batches of that epoch already done."""
+    """Where a resumed run goes on: its checkpoint, phase, epoch, and batches of that epoch already done;
+    ``stopped`` where early stopping had ended the phase."""
 
     file: Path
     phase: int
     epoch: int
     batches: int
     best: float
+    stopped: bool
 
 
 def fit(
@@ -60,8 +64,12 @@ def fit(
     best = place.best if place else float("-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):
         here = place if place and place.phase == number else None
+        if here:  # also before a cache is made: its key is of the backbone as it is now
+            load_weights(network, here.file, loss)
+        if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
+            continue  # the phase had ended
         best = _fit_phase(recipe, sources, network, loss, run, number, here, best, how_to_go_on)
-    load_weights(network, run / "checkpoints" / "best.ckpt")
+    load_weights(network, run / "checkpoints" / "best.ckpt", loss)
 
 
 def _fit_phase(
@@ -78,32 +86,29 @@ def _fit_phase(
     """One phase; returns the best validation score so far."""
     phase, training = recipe.phases[number], recipe.training
     network.backbone.set_trainable(phase.train, phase.freeze_batch_norm)
-    if place:  # the cache's key is made of the backbone as it is now
-        load_weights(network, place.file)
     train, validate = sources.loaders(number)
     batches = train.batch_sampler
     assert isinstance(batches, EpochBatches)
     if place:
         batches.skip = place.batches
+        batches.set_epoch(place.epoch)  # workers read ahead before Lightning does it
     module = ReadingModule(network, loss, recipe, number, batches)
     checkpoints = Checkpoints(run / "checkpoints", number, best)
-    callbacks: list[Callback] = [
-        EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count),
-        checkpoints,
-        GracefulStop(checkpoints, how_to_go_on),
-    ]
-    if training.patience:
-        callbacks.append(
-            EarlyStopping("val_score", mode="max", patience=training.patience, check_finite=True)
+    stop = GracefulStop(checkpoints, how_to_go_on)
+    log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count)
+    callbacks: list[Callback] = [log, checkpoints, stop]
+    if training.patience:  # before the checkpoints, which note whether it ended the phase
+        callbacks.insert(
+            0, EarlyStopping("val_score", mode="max", patience=training.patience, check_finite=True)
         )
     if training.ema:
-        callbacks.insert(0, EMAWeightAveraging(decay=training.ema))
+        callbacks.insert(0, WeightAveraging(device=best_device(), avg_fn=partial(_average, training.ema)))
     device = best_device()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # its news, and an advertisement
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=1 if training.devices == "auto" and device.type != "cuda" else training.devices,
+        devices=training.devices,
         max_epochs=phase.epochs,
         precision=_PLUGIN[choose_precision(training.precision, device)],  # type: ignore[arg-type]
         gradient_clip_val=training.clip,
@@ -120,7 +125,14 @@ def _fit_phase(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to developers
         trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
+    if stop.asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
+        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
     return checkpoints.best
+
+
+def _average(decay: float, mean: Tensor, now: Tensor, count: object) -> Tensor:
+    """Exponential moving average, in a form that does not move at all where the weights do not."""
+    return now + decay * (mean - now)
 
 
 def find_place(run: Path) -> Place | None:
@@ -133,16 +145,17 @@ def find_place(run: Path) -> Place | None:
     progress = saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     ready, completed = (int(progress["current"][name]) for name in ("ready", "completed"))
     done = completed if completed < ready else 0  # equal at the end of an epoch
+    epoch = int(saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     own = saved["morelli"]
-    return Place(file, int(own["phase"]), int(saved["epoch"]), done, float(own["best"]))
+    return Place(file, int(own["phase"]), epoch, done, float(own["best"]), bool(own["stopped"]))
 
 
-def load_weights(network: Network, file: Path) -> None:
-    """The network's weights out of a checkpoint (the averaged ones where the run averages)."""
+def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:
+    """Network and loss out of a checkpoint (the averaged weights where the run averages)."""
     state = _read(file)["state_dict"]
-    own = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
     try:
-        network.load_state_dict(own)
+        for name, part in (("network.", network), ("loss.", loss)):
+            part.load_state_dict({k.removeprefix(name): v for k, v in state.items() if k.startswith(name)})
     except RuntimeError:
         raise RunError(f"{file}: does not fit this recipe; give the recipe that made it") from None
 

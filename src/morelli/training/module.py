@@ -98,8 +98,9 @@ class ReadingModule(pl.LightningModule):
         optimizer = build_optimizer(groups, self.recipe.optimizer)
         settings = self.phase.schedule
         if settings.kind == "plateau":
+            lowest = [group["lr"] * settings.floor for group in optimizer.param_groups]
             schedule: Any = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, mode="max", factor=settings.factor, patience=settings.patience
+                optimizer, mode="max", factor=settings.factor, patience=settings.patience, min_lr=lowest
             )
             how = {"scheduler": schedule, "monitor": "val_score", "interval": "epoch"}
         else:

@@ -53,6 +53,11 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self.epoch = 0
         self.skip = 0
 
+    @property
+    def sampler(self) -> EpochBatches:
+        """Itself: Lightning tells the epoch to a batch sampler's ``sampler``."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 

@@ -122,7 +122,8 @@ def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Ten
 def _key(
     collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
 ) -> str:
-    grid = recipe.backbone.grid
+    backbone = recipe.backbone
+    shape = (backbone.name, backbone.stage, backbone.grid, sorted(backbone.options.items()))
     look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
-    where = (collection.fingerprint, backbone_digest(model.network.backbone), grid)
+    where = (collection.fingerprint, backbone_digest(model.network.backbone), shape)
     return feature_key(*where, *look, hashlib.sha256(rows.tobytes()).hexdigest(), view, number)

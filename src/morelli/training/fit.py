@@ -97,10 +97,13 @@ def _fit_phase(
     stop = GracefulStop(checkpoints, how_to_go_on)
     log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count)
     callbacks: list[Callback] = [log, checkpoints, stop]
-    if training.patience:  # before the checkpoints, which note whether it ended the phase
-        callbacks.insert(
-            0, EarlyStopping("val_score", mode="max", patience=training.patience, check_finite=True)
+    if (
+        training.patience
+    ):  # judged at validation, so that the epoch's checkpoint knows whether it ended the phase
+        early = EarlyStopping(
+            "val_score", mode="max", patience=training.patience, check_on_train_epoch_end=False
         )
+        callbacks.append(early)
     if training.ema:
         callbacks.insert(0, WeightAveraging(device=best_device(), avg_fn=partial(_average, training.ema)))
     device = best_device()

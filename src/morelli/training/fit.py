@@ -84,7 +84,7 @@ def _fit_phase(
     how_to_go_on: str,
 ) -> float:
     """One phase; returns the best validation score so far."""
-    phase, training = recipe.phases[number], recipe.training
+    phase = recipe.phases[number]
     network.backbone.set_trainable(phase.train, phase.freeze_batch_norm)
     train, validate = sources.loaders(number)
     batches = train.batch_sampler
@@ -96,23 +96,31 @@ def _fit_phase(
     checkpoints = Checkpoints(run / "checkpoints", number, best)
     stop = GracefulStop(checkpoints, how_to_go_on)
     log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count)
-    callbacks: list[Callback] = [log, checkpoints, stop]
-    if (
-        training.patience
-    ):  # judged at validation, so that the epoch's checkpoint knows whether it ended the phase
-        early = EarlyStopping(
-            "val_score", mode="max", patience=training.patience, check_on_train_epoch_end=False
-        )
-        callbacks.append(early)
+    trainer = _trainer(recipe, number, run, [log, checkpoints, stop])
+    network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice to developers
+        trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
+    if stop.asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
+        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
+    return checkpoints.best
+
+
+def _trainer(recipe: Recipe, number: int, run: Path, callbacks: list[Callback]) -> pl.Trainer:
+    """Lightning's trainer for one phase; our callbacks do what its own bars and checkpoints would."""
+    training, device = recipe.training, best_device()
+    if training.patience:
+        # judged at validation, so that the epoch's checkpoint knows whether it ended the phase
+        how = {"mode": "max", "check_on_train_epoch_end": False}
+        callbacks = [*callbacks, EarlyStopping("val_score", patience=training.patience, **how)]  # type: ignore[arg-type]
     if training.ema:
-        callbacks.insert(0, WeightAveraging(device=best_device(), avg_fn=partial(_average, training.ema)))
-    device = best_device()
+        callbacks = [WeightAveraging(device=device, avg_fn=partial(_average, training.ema)), *callbacks]
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # its news, and an advertisement
-    trainer = pl.Trainer(
+    return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=training.devices,
-        max_epochs=phase.epochs,
+        max_epochs=recipe.phases[number].epochs,
         precision=_PLUGIN[choose_precision(training.precision, device)],  # type: ignore[arg-type]
         gradient_clip_val=training.clip,
         accumulate_grad_batches=training.accumulate,
@@ -124,13 +132,6 @@ def _fit_phase(
         enable_checkpointing=False,
         use_distributed_sampler=False,
     )
-    network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice to developers
-        trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
-    if stop.asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
-        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
-    return checkpoints.best
 
 
 def _average(decay: float, mean: Tensor, now: Tensor, count: object) -> Tensor:

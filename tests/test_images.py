@@ -173,3 +173,10 @@ def test_a_fuzzed_jpeg_is_read_or_refused_but_never_crashes() -> None:
             assert prepare(bytes(broken), 32).width > 0
         except ImageError as error:
             assert error.reason
+
+
+def test_pillows_own_guard_against_bombs_is_left_to_others() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ImageError, match="30000 × 30000"):
+        open_rgb(saved(Image.new("1", (30000, 30000)), "PNG"))
+    assert before == Image.MAX_IMAGE_PIXELS is not None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from morelli.collection.ledger import REJECTIONS
 from morelli.errors import ImageError
@@ -30,7 +31,9 @@ THUMB = 16
 _QUALITY = 92
 _ORIENTATION = 0x0112
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF"}
-Image.MAX_IMAGE_PIXELS = None  # this module checks the size itself, from the header, before decoding
+
+_lock, _openings = threading.Lock(), 0
+_limits: list[int | None] = []
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def open_rgb(
         raise
     except UnidentifiedImageError:
         raise ImageError("not-an-image", f"{name}: its content is not an image") from None
-    except MemoryError:
+    except (MemoryError, Image.DecompressionBombError):
         raise ImageError("too-large", f"{name}: too large for this machine's memory") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError) as error:
         # Pillow's decoders raise all of these on damaged content
@@ -95,7 +98,7 @@ def _open(
     data = source if isinstance(source, bytes) else _read(source)
     if not data:
         raise ImageError("empty-file", "the file is empty")
-    with Image.open(io.BytesIO(data)) as image:
+    with _header(data) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise ImageError("too-large", f"{width} × {height} pixels; raise --max-pixels if it is genuine")
@@ -120,6 +123,24 @@ def _open(
             repairs.append("exif-rotated")
             width, height = (height, width) if turn >= 5 else (width, height)
     return upright, (width, height), repairs
+
+
+def _header(data: bytes) -> ImageFile.ImageFile:
+    """Opens without Pillow's own limit of size, which is lower than ours may be, and leaves that limit to others
+    as it is; nothing is decoded yet."""
+    global _openings
+    with _lock:
+        if _openings == 0:
+            _limits.append(Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = None
+        _openings += 1
+    try:
+        return Image.open(io.BytesIO(data))
+    finally:
+        with _lock:
+            _openings -= 1
+            if _openings == 0:
+                Image.MAX_IMAGE_PIXELS = _limits.pop()
 
 
 def _to_rgb(image: Image.Image, repairs: list[str], deep: bool) -> Image.Image:

@@ -202,3 +202,27 @@ def test_help_is_there_in_half_a_second_and_loads_nothing_heavy() -> None:
         subprocess.run([*MORELLI, "--help"], capture_output=True, check=True)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.5, times
+
+
+@pytest.mark.parametrize("pause", [0.001, 0.3])
+def test_a_second_ctrl_c_does_not_leave_the_worker_processes_waiting(pause: float, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "morelli",
+        "paint",
+        str(tmp_path / "p"),
+        "--works",
+        "20000",
+        "--size",
+        "48",
+    ]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "p").rglob("*.jpg"))) < 50 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(2):
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(pause)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 1 and said.count("morelli: stopped") == 1 and "Traceback" not in said

@@ -104,6 +104,7 @@ CASES = {
     "two phases, in the first": (TWO_PHASES, (0, 1, 2)),
     "averaged": ({"training": BASE["training"] | {"ema": 0.9}}, (0, 1, 3)),
     "read ahead by a worker": ({"training": BASE["training"] | {"cache": False, "workers": 1}}, (0, 1, 3)),
+    "inside an accumulation": ({"training": BASE["training"] | {"accumulate": 2}}, (0, 1, 3)),
     "accumulated": ({"training": BASE["training"] | {"accumulate": 2}}, (0, 1, 4)),
 }
 

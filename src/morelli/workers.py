@@ -7,11 +7,40 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def start_method() -> str:
     """Forked where that is the custom: a notebook's or a script's main module need not be importable."""
     return "fork" if sys.platform == "linux" else "spawn"
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Within the block the first Ctrl-C raises ``KeyboardInterrupt`` and later ones do nothing: a second one
+    while a pool of processes shuts down would leave it waiting for ever."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def leave_signals(number: int) -> None:
+    """To be called first in a data loader's worker: the parent's handlers came along with the fork, but Ctrl-C
+    is the parent's to decide."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def attend(parent: int) -> None:

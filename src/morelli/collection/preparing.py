@@ -18,7 +18,7 @@ from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
 from morelli.files import read_json, replacing, write_json
-from morelli.workers import attend, start_method
+from morelli.workers import attend, interrupted_once, start_method
 
 SHARD = 256
 Job = tuple[str, Path | bytes]  # id, and where the image is
@@ -48,7 +48,7 @@ def prepare_all(
     waiting = [n for n in range(len(shards)) if not _facts_path(folder, n).exists()]
     workers = min(processes or os.cpu_count() or 1, max(1, len(waiting)))
     pool = _pool(workers)
-    with progress("preparing images", len(ids)) as advance:
+    with interrupted_once(), progress("preparing images", len(ids)) as advance:
         advance(sum(len(shards[n]) for n in range(len(shards)) if n not in set(waiting)))
         try:
             _run(waiting, shards, ids, source, (folder, size, max_pixels), pool, workers, advance)

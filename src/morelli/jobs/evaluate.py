@@ -81,8 +81,8 @@ def check_same_rows(run: Path, collection: Collection) -> None:
     columns = ["id", "split", *TASKS]
     if not _training_rows(run, columns).equals(collection.table[columns]):
         raise RunError(
-            f"{run}: {collection.folder} was collected again since, with other rows, labels or splits; collect it "
-            "as it was, or train a new run"
+            f"{run}: {collection.folder} has other rows, labels or splits than the run began with (it is another "
+            "collection, or was collected again since); give the one it began with, or train a new run"
         )
 
 

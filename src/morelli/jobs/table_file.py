@@ -29,6 +29,8 @@ class Journal:
         self.paths: set[str] = set()
         make_folder(out.parent, "--out")
         before = self.file.with_name(self.file.name + ".before")
+        if not resume:
+            before.unlink(missing_ok=True)
         if (
             resume and self.file.exists() and not before.exists()
         ):  # else an earlier --resume was cut short here

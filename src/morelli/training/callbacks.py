@@ -140,7 +140,8 @@ class GracefulStop(pl.Callback):
         asked = self.asked
         if trainer.world_size > 1:  # the processes hear of it at different batches, and save together
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked:
+        # a half-filled accumulation would lose its gradients: go on to its end
+        if asked and batch_idx % trainer.accumulate_grad_batches == 0:
             self.checkpoints.save(trainer, "last.ckpt")
             raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
 

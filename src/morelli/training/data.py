@@ -15,7 +15,7 @@ from morelli import recipe
 from morelli.collection.collection import Collection
 from morelli.prediction.pixels import decode, square, to_tensor
 from morelli.training.features import FeatureFile
-from morelli.workers import start_method
+from morelli.workers import leave_signals, start_method
 
 Batch = tuple[
     Tensor, Tensor
@@ -100,7 +100,11 @@ def loader(data: Dataset[Batch], batches: Sampler[Any] | int, workers: int) -> D
         "pin_memory": torch.cuda.is_available(),
     }
     if workers:
-        common |= {"persistent_workers": True, "multiprocessing_context": start_method()}
+        common |= {
+            "persistent_workers": True,
+            "multiprocessing_context": start_method(),
+            "worker_init_fn": leave_signals,
+        }
     if isinstance(batches, int):
         return DataLoader(data, batch_size=batches, shuffle=False, **common)
     return DataLoader(data, batch_sampler=batches, **common)

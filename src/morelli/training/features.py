@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def cached_features(
     if path.exists():
         return FeatureFile(path, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f"{key}.lock"):  # another run may be making the same file
+    with _alone(folder / f".{key}.lock"):  # another run may be making the same file
         return FeatureFile(path, rows) if path.exists() else _make(path, rows, batches, compute, title)
 
 
@@ -119,7 +119,8 @@ def _alone(lock: Path) -> Iterator[None]:
     """Waits until no other process holds ``lock``; does not wait where the system has no such locks."""
     with lock.open("w") as file:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # some network file systems have none
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -101,7 +101,8 @@ def _fit_phase(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to developers
         trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
-    if stop.asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
+    asked = trainer.strategy.reduce_boolean_decision(stop.asked, all=False)
+    if asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
         raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
     return checkpoints.best
 
@@ -151,7 +152,7 @@ def find_place(run: Path) -> Place | None:
     done = completed if completed < ready else 0  # equal at the end of an epoch
     epoch = int(saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     own = saved["morelli"]
-    return Place(file, int(own["phase"]), epoch, done, float(own["best"]), bool(own["stopped"]))
+    return Place(file, int(own["phase"]), epoch, done, float(own["best"]), bool(own.get("stopped")))
 
 
 def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:

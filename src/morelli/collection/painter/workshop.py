@@ -16,7 +16,7 @@ from morelli.collection.painter.damage import spoil
 from morelli.collection.painter.planning import Work, plan
 from morelli.collection.painter.studio import render, save
 from morelli.errors import UsageError
-from morelli.workers import attend
+from morelli.workers import attend, interrupted_once
 
 IMAGES = "wikiart"
 TRUTH = "truth.json"
@@ -108,16 +108,19 @@ def _paint_all(
     done = 0
     if processes > 1 and len(jobs) >= _FEW:
         # spawn, for a fork of a process that runs torch's threads may hang
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), attend, (os.getpid(),))
-        try:
-            futures = [pool.submit(_paint_some, chunk, images, seed, size) for chunk in chunks]
-            for future in futures:
-                progress(future.result())
-                done += 1
-        except BrokenProcessPool:
-            # a script without a __main__ guard, or from standard input, cannot start processes: go on alone
-            pass
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with interrupted_once():
+            pool = ProcessPoolExecutor(
+                processes, multiprocessing.get_context("spawn"), attend, (os.getpid(),)
+            )
+            try:
+                futures = [pool.submit(_paint_some, chunk, images, seed, size) for chunk in chunks]
+                for future in futures:
+                    progress(future.result())
+                    done += 1
+            except BrokenProcessPool:
+                # a script without a __main__ guard, or from standard input, cannot start processes: go on alone
+                pass
+            finally:
+                pool.shutdown(cancel_futures=True)
     for chunk in chunks[done:]:
         progress(_paint_some(chunk, images, seed, size))

@@ -40,6 +40,15 @@ def walk_images(folder: Path, strange: list[str] | None = None) -> list[str]:
     return sorted(good)
 
 
+def walk_and_report(folder: Path, ledger: Ledger) -> list[str]:
+    """As :func:`walk_images`; names that are not UTF-8 go to the ledger."""
+    strange: list[str] = []
+    found = walk_images(folder, strange)
+    for name in strange:
+        ledger.add("bad-name", name)
+    return found
+
+
 def _is_text(name: str) -> bool:
     try:
         name.encode("utf-8")
@@ -54,10 +63,7 @@ class Disk:
     def __init__(self, images: Path, ledger: Ledger) -> None:
         self.images = images
         self.ledger = ledger
-        strange: list[str] = []
-        self.left = set(walk_images(images, strange))
-        for name in strange:
-            ledger.add("bad-name", name)
+        self.left = set(walk_and_report(images, ledger))
 
     def match(self, table: pd.DataFrame) -> pd.DataFrame:
         """Adds ``file`` to each row of ``table`` (column ``id``); rows without a file are dropped and reported,
@@ -81,11 +87,12 @@ class Disk:
     def _loose(self, paths: list[str]) -> list[str | None]:
         """Matches by ever looser keys; only where one path and one file share a key."""
         result: dict[str, str] = {}
+        keys = {path: match_keys(path) for path in [*paths, *self.left]} if self.left else {}
         for rank in range(3):
             if not self.left:
                 break
-            files = self._by_key(self.left, rank)
-            wanted = self._by_key([p for p in paths if p not in result], rank)
+            files = self._by_key(self.left, keys, rank)
+            wanted = self._by_key([p for p in paths if p not in result], keys, rank)
             for key, candidates in wanted.items():
                 if len(candidates) == 1 and len(files.get(key, ())) == 1:
                     path, file = candidates[0], files[key][0]
@@ -95,11 +102,13 @@ class Disk:
         return [result.get(path) for path in paths]
 
     @staticmethod
-    def _by_key(paths: list[str] | set[str], rank: int) -> dict[str, list[str]]:
+    def _by_key(
+        paths: list[str] | set[str], keys: dict[str, tuple[str, str]], rank: int
+    ) -> dict[str, list[str]]:
         """``rank`` 0: accents folded; 1: accents dropped; 2: folded, the folder left out."""
         index: dict[str, list[str]] = defaultdict(list)
         for path in sorted(paths):
-            folded, dropped = match_keys(path)
+            folded, dropped = keys[path]
             index[(folded, dropped, folded.rpartition("/")[2])[rank]].append(path)
         return index
 

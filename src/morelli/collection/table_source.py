@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.collection.ledger import Ledger
-from morelli.collection.matching import Disk, walk_images
+from morelli.collection.matching import Disk, walk_and_report
 from morelli.collection.names import artist_of, folder_class, is_unknown
 from morelli.errors import DataError, UsageError
 from morelli.recipe import TASKS
@@ -54,10 +54,7 @@ def read_table(images: Path, table_file: Path, ledger: Ledger) -> pd.DataFrame:
 def read_folders(images: Path, task: str, artists: str, ledger: Ledger) -> pd.DataFrame:
     """Class folders: ``IMAGES/<class>/file``; the folder's name is the label of ``task``. Artists are read
     from file names of the kind ``artist-slug_title`` unless ``artists`` is ``official``."""
-    strange: list[str] = []
-    paths = walk_images(images, strange)
-    for name in strange:
-        ledger.add("bad-name", name)
+    paths = walk_and_report(images, ledger)
     inside = [p for p in paths if "/" in p]
     for path in sorted(set(paths) - set(inside)):
         ledger.add("unlisted-file", path, "not in a class folder")

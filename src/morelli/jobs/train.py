@@ -77,14 +77,12 @@ def train(
 
 def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> None:
     """Calibrates on the validation split and writes the model and its class names."""
-    backbone = network.backbone
-    mean, std = recipe.image.mean or backbone.mean, recipe.image.std or backbone.std
     facts: dict[str, Any] = {
-        "backbone_weights": backbone.weights_used,
+        "backbone_weights": network.backbone.weights_used,
         "images_fingerprint": collection.fingerprint,
+        "prepared_size": collection.info["size"],
     }
-    facts["prepared_size"] = collection.info["size"]
-    model = Model(network, recipe, network.vocabularies, mean, std, {}, facts)
+    model = Model(network, recipe, network.vocabularies, *network.colours, facts=facts)
     rows = collection.rows("val")
     readings = read_rows(model, collection, rows, "calibrating")
     for task, names in model.vocabularies.items():

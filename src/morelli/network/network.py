@@ -57,8 +57,14 @@ class Network(nn.Module):
         """D, the length of the embedding."""
         return self.neck.dim
 
+    @property
+    def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(mean, std) of the pixels it expects: the recipe's where it gives them, else the backbone's."""
+        image = self.recipe.image
+        return image.mean or self.backbone.mean, image.std or self.backbone.std
+
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """The backbone's feature map of normalised images (see ``backbone.mean`` and ``backbone.std``)."""
+        """The backbone's feature map of normalised images (see :attr:`colours`)."""
         return self.backbone(images)
 
     def read(

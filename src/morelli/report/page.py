@@ -64,8 +64,9 @@ def write_report(run: Path, split: str) -> Path:
         sections = [
             (name, _task_pictures(folder, name, task, split)) for name, task in predictions.tasks.items()
         ]
-        for name, task in predictions.tasks.items():
-            write_text(folder / f"class_report_{name}.txt", class_report(task))
+        reports = {name: class_report(task) for name, task in predictions.tasks.items()}
+        for name, text in reports.items():
+            write_text(folder / f"class_report_{name}.txt", text)
         vocabularies = {name: task.names for name, task in predictions.tasks.items()}
         drawn = figures.label_distribution_figure(collection, vocabularies)
         training = [_picture(folder, "labels", drawn, "Works of each class in the collection, by split.")]
@@ -83,7 +84,7 @@ def write_report(run: Path, split: str) -> Path:
             joint=_share(scores.get("joint_exact_match"), scores.get("joint_exact_match_ci95")),
             joint_works=scores.get("joint_n") or 0,
             sections=sections,
-            reports={name: class_report(task) for name, task in predictions.tasks.items()},
+            reports=reports,
             training=training,
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
         )  # fmt: skip

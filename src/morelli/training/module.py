@@ -126,8 +126,7 @@ class ReadingModule(pl.LightningModule):
     def _pixels_or_features(self, inputs: Tensor) -> Tensor:
         if inputs.dtype != torch.uint8:
             return inputs.float()
-        image, backbone = self.recipe.image, self.network.backbone
-        return normalise(inputs, image.mean or backbone.mean, image.std or backbone.std)
+        return normalise(inputs, *self.network.colours)
 
     def _logits(self, inputs: Tensor, raw: Tensor) -> dict[str, Tensor]:
         """``raw`` is the batch as loaded: its bytes are images, anything else is a feature map already."""

@@ -93,9 +93,7 @@ class Sources:
         return files
 
     def _model(self) -> Model:
-        image, backbone = self.recipe.image, self.network.backbone
-        mean, std = image.mean or backbone.mean, image.std or backbone.std
-        return Model(self.network, self.recipe, self.network.vocabularies, mean, std)
+        return Model(self.network, self.recipe, self.network.vocabularies, *self.network.colours)
 
 
 def clean_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:

@@ -134,6 +134,20 @@ def test_grid_averages_the_map():
     torch.testing.assert_close(pooled(images(64)), quarters)
 
 
+def test_patches_are_seen_apart_and_laid_side_by_side():
+    backbone = random(size=96, patches=3, grid=2).eval()
+    assert (backbone.channels, backbone.grid) == (512, (6, 6))
+    pictures = images(96)
+    whole = backbone(pictures)
+    for row in range(3):
+        for column in range(3):
+            piece = pictures[:, :, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+            alone = backbone.pool(backbone.trunk.forward_features(piece))
+            mine = whole[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            torch.testing.assert_close(mine, alone, rtol=1e-4, atol=1e-5)
+    assert random(size=96, patches=3).grid == (3, 3)  # one token a patch where no grid is given
+
+
 def test_channels_last_images_give_the_same_map():
     backbone = random(stage=3).eval()
     expected = backbone(images(64))

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import nn
 
-from morelli.errors import UsageError
+from morelli.errors import RecipeError, UsageError
 from morelli.network.backbone import build_backbone
 from morelli.network.head import build_head
 from morelli.network.loss import MultiTaskLoss
@@ -27,7 +27,11 @@ RECURRENT = [
     Neck(kind=kind, scan=scan, width=WIDTH, pool=pool, bidirectional=both, layers=2 if both else 1)
     for kind, scan, pool, both in itertools.product(["lstm", "gru"], SCANS, POOLS, [False, True])
 ]
-OTHERS = [
+ROWS = [
+    Neck(kind="convlstm", width=WIDTH, pool=pool, bidirectional=both)
+    for pool, both in itertools.product(POOLS, [False, True])
+]
+OTHERS = ROWS + [
     Neck(kind=kind, scan=scan, width=WIDTH, layers=2)
     for kind in ["rowcol", "mean", "attention"]
     for scan in SCANS
@@ -47,7 +51,7 @@ every_head = pytest.mark.parametrize("head", HEADS, ids=name_of)
 
 def built(settings, head=None):
     torch.manual_seed(0)
-    neck = build_neck(settings, CHANNELS)
+    neck = build_neck(settings, CHANNELS, (4, 3))
     return neck, build_head(head or Head(), neck.dim, CLASSES)
 
 
@@ -139,6 +143,51 @@ def test_the_row_column_neck_reads_each_row_and_column_by_itself():
     torch.testing.assert_close(neck(maps(1)), neck.fuse(torch.cat(parts, dim=1)))
 
 
+def conv_lstm_by_hand(neck, rows):
+    """The states of each row (w, W) by the equations of the gates, one cell at a time."""
+    enter, carry = neck.enter.weight, neck.carry.weight  # (4W, C, 1, 3), (4W, W, 3)
+    width = rows.shape[1]
+    hidden, memory, states = torch.zeros(width, WIDTH), torch.zeros(width, WIDTH), []
+    for row in rows:
+        new_hidden, new_memory = hidden.clone(), memory.clone()
+        for column in range(width):
+            gates = neck.enter.bias.clone()
+            for step in (-1, 0, 1):
+                if 0 <= column + step < width:
+                    gates = gates + enter[:, :, 0, step + 1] @ row[column + step]
+                    gates = gates + carry[:, :, step + 1] @ hidden[column + step]
+            put, forget, new, out = gates.split(WIDTH)
+            new_memory[column] = forget.sigmoid() * memory[column] + put.sigmoid() * new.tanh()
+            new_hidden[column] = out.sigmoid() * new_memory[column].tanh()
+        hidden, memory = new_hidden, new_memory
+        states.append(hidden)
+    return torch.stack(states)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_the_convolutional_lstm_reads_down_and_up_as_its_equations_say(pool):
+    neck = built(Neck(kind="convlstm", width=WIDTH, bidirectional=True, pool=pool))[0].eval()
+    cells = neck.norm(maps(1).permute(0, 2, 3, 1))[0]  # (4, 3, C)
+    down, up = conv_lstm_by_hand(neck.down, cells), conv_lstm_by_hand(neck.up, cells.flip(0)).flip(0)
+    both = torch.cat([down, up], dim=-1)  # (4, 3, 2W)
+    ends = torch.cat([down[-1].mean(0), up[0].mean(0)])
+    wanted = {"last": ends, "mean": both.mean(dim=(0, 1))}.get(pool)
+    wanted = neck.pool(both.flatten(0, 1)[None])[0] if wanted is None else wanted
+    torch.testing.assert_close(neck(maps(1))[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_as_tokens_read_a_map_as_a_sequence_of_its_flattened_rows():
+    neck = built(Neck(kind="gru", width=WIDTH, tokens="rows"))[0].eval()
+    tokens = torch.stack([maps()[:, :, row].transpose(1, 2).flatten(1) for row in range(4)], dim=1)
+    assert tokens.shape == (3, 4, 3 * CHANNELS)
+    torch.testing.assert_close(neck(maps()), neck.states(tokens)[:, -1])
+
+
+def test_rows_as_tokens_are_refused_by_a_neck_that_reads_no_sequence():
+    with pytest.raises(RecipeError, match=r"neck\.tokens: rows is for lstm and gru, not for rowcol"):
+        built(Neck(kind="rowcol", tokens="rows"))
+
+
 def test_attention_weights_are_positive_and_sum_to_one():
     torch.manual_seed(0)
     pool, states = AttentionPool(CHANNELS), torch.randn(2, 7, CHANNELS)
@@ -222,6 +271,17 @@ def test_half_precision_and_channels_last_train_with_finite_numbers(kind):
     assert all(p.grad.isfinite().all() for p in whole.parameters())
     exact = loss(network(neck=Neck(kind=kind, width=WIDTH))(paintings()), labels())[0]
     assert total.item() == pytest.approx(exact.item(), rel=0.1)
+
+
+def test_the_description_counts_every_parameter_and_gives_the_shapes_that_flow():
+    whole = network(tasks=["style", "genre"])
+    told = whole.describe()
+    parts = [told["backbone"], told["neck"], *told["heads"].values()]
+    assert sum(part["parameters"] for part in parts) == sum(p.numel() for p in whole.parameters())
+    channels, *grid = whole.features(paintings()).shape[1:]
+    assert (told["backbone"]["channels"], told["backbone"]["grid"]) == (channels, grid)
+    assert told["neck"]["tokens"] == grid[0] * grid[1] and told["neck"]["dim"] == WIDTH
+    assert {task: head["classes"] for task, head in told["heads"].items()} == {"style": 2, "genre": 4}
 
 
 def test_a_backbone_given_is_used_as_it_is():

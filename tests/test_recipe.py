@@ -41,6 +41,7 @@ def test_changes_reach_lists_and_numbers(tmp_path: Path) -> None:
         ("phases: [{epochs: 0}]\n", "phases.0.epochs"),
         (GOOD + "tasks: [style, style]\n", "each once"),
         (GOOD + "tasks: [style]\nsampler: {balance: [genre]}\n", "not among the tasks"),
+        (GOOD + "backbone: {patches: 5}\n", "no multiple of backbone.patches 5"),
         (GOOD + "heads: {default: {kind: mlp}}\n", "needs widths"),
         ("phases: [{epochs: 1\n", "not valid YAML"),
         ("- a\n- b\n", "mapping"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from morelli import recipe as recipes
 from morelli.collection.collection import Collection
@@ -34,7 +35,8 @@ def train(
 ) -> None:
     """Trains, fits a temperature for each task on the validation split, and saves the model.
 
-    ``start_from`` is a run whose backbone (and neck, where it has the same shape) this one begins with. Raises
+    ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and classes) this
+    one begins with. Raises
     :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for.
     """
     recipe_file = recipes.find(recipe_file)
@@ -78,6 +80,7 @@ def train(
 def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> None:
     """Calibrates on the validation split and writes the model and its class names."""
     facts: dict[str, Any] = {
+        "architecture": network.describe(),
         "backbone_weights": network.backbone.weights_used,
         "images_fingerprint": collection.fingerprint,
         "prepared_size": collection.info["size"],
@@ -112,21 +115,31 @@ def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:
 
 
 def _transfer(network: Network, run: Path) -> None:
-    """Backbone and neck of another run; a neck of another shape stays as it is, and that is said."""
+    """Backbone, neck and heads of another run; a neck or head of another shape or other classes stays as it is."""
     other = load_model(run)
-    backbone = {k: v.cpu() for k, v in other.network.backbone.state_dict().items()}
     try:
-        network.backbone.load_state_dict(backbone)
+        network.backbone.load_state_dict(_state(other.network.backbone))
     except RuntimeError:
         raise RunError(
             f"--from {run}: its backbone is not the recipe's; use the same backbone and stage"
         ) from None
     network.backbone.weights_used = f"run {run.name}"
-    try:
-        network.neck.load_state_dict({k: v.cpu() for k, v in other.network.neck.state_dict().items()})
-        say(f"starting from the backbone and neck of {run}")
-    except RuntimeError:
-        say(f"starting from the backbone of {run}; its neck has another shape and is not used")
+    taken = ["backbone"]
+    parts: dict[str, tuple[nn.Module, nn.Module]] = {"neck": (network.neck, other.network.neck)}
+    for task in network.tasks:
+        if other.vocabularies.get(task) == network.vocabularies[task]:
+            parts[f"{task} head"] = (network.heads[task], other.network.heads[task])
+    for name, (ours, theirs) in parts.items():
+        try:
+            ours.load_state_dict(_state(theirs))
+            taken.append(name)
+        except RuntimeError:
+            say(f"--from {run}: its {name} has another shape and is not used")
+    say(f"starting from the {', '.join(taken)} of {run}")
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.cpu() for name, value in module.state_dict().items()}
 
 
 def _weights_dirs(recipe_file: Path) -> list[Path]:

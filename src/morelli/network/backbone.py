@@ -25,12 +25,17 @@ class FeatureMap(nn.Module):
 
     ``channels`` is C and ``grid`` (h, w) at the size it was built for; ``mean`` and ``std`` (red, green,
     blue; of values 0–1) are what its weights expect and may be set anew; ``weights_used`` says where they
-    come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``.
+    come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``patches`` the trunk sees
+    patches × patches pieces of the image apart, and their maps, averaged to grid × grid, are laid side by side.
     """
 
-    def __init__(self, trunk: nn.Module, image_size: int, grid: int | None = None) -> None:
+    def __init__(
+        self, trunk: nn.Module, image_size: int, grid: int | None = None, patches: int | None = None
+    ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.patches = patches or 1
+        grid = grid or 1 if patches else grid
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
         config = resolve_model_data_config(trunk)
         self.mean: Colour = tuple(config["mean"])
@@ -45,7 +50,13 @@ class FeatureMap(nn.Module):
         self.grid: tuple[int, int] = (int(shape[2]), int(shape[3]))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        return self.pool(feature_map(self.trunk, images))
+        n = self.patches
+        if n == 1:
+            return self.pool(feature_map(self.trunk, images))
+        pieces = images.unflatten(3, (n, -1)).unflatten(2, (n, -1))  # (B, 3, n, H/n, n, W/n)
+        pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        maps = self.pool(feature_map(self.trunk, pieces)).unflatten(0, (-1, n, n))  # (B, n, n, C, g, g)
+        return maps.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
     def stages(self) -> list[nn.Module]:
         """The trunk's units from input to output; each parameter is in exactly one.
@@ -98,11 +109,11 @@ def build_backbone(
     of ``settings.weights`` can be had, or a file does not fit the model.
     """
     choices = [settings.weights] if isinstance(settings.weights, str) else settings.weights
-    trunk = create_trunk(settings, image_size)
+    trunk = create_trunk(settings, image_size // (settings.patches or 1))
     failures = []
     for choice in choices:
         if choice == "none":
-            return FeatureMap(trunk, image_size, settings.grid)
+            return _feature_map(trunk, image_size, settings)
         if choice == "pretrained":
             try:
                 return _pretrained(settings, image_size)
@@ -124,8 +135,13 @@ def build_backbone(
     )
 
 
+def _feature_map(trunk: nn.Module, image_size: int, settings: recipe.Backbone) -> FeatureMap:
+    return FeatureMap(trunk, image_size, settings.grid, settings.patches)
+
+
 def _pretrained(settings: recipe.Backbone, image_size: int) -> FeatureMap:
-    backbone = FeatureMap(pretrained_trunk(settings, image_size), image_size, settings.grid)
+    trunk = pretrained_trunk(settings, image_size // (settings.patches or 1))
+    backbone = _feature_map(trunk, image_size, settings)
     config = getattr(backbone.trunk, "pretrained_cfg", {})
     backbone.weights_used = f"pretrained:{config.get('tag') or settings.name}"
     return backbone
@@ -138,7 +154,7 @@ def _from_file(settings: recipe.Backbone, image_size: int, trunk: nn.Module, pat
         raise WeightsError(
             f"{path}: was made with pad_type={padding}; set backbone.options.pad_type={padding}"
         )
-    backbone = FeatureMap(trunk, image_size, settings.grid)
+    backbone = _feature_map(trunk, image_size, settings)
     backbone.mean = _colour(metadata.get("mean"), backbone.mean, path)
     backbone.std = _colour(metadata.get("std"), backbone.std, path)
     backbone.weights_used = fingerprint(path)

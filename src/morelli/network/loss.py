@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from morelli.errors import UsageError
+from morelli.network.contrastive import ContrastiveLoss
 from morelli.recipe import Loss, Recipe
 
 
@@ -102,7 +103,9 @@ class MultiTaskLoss(nn.Module):
     Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", CVPR 2018. A task without any
     known label in the batch adds neither term, and its s has zero gradient.
 
-    ``counts`` is {task: works a class (K,) of the training split}. Raises :class:`UsageError` if a task has
+    With ``recipe.contrastive`` a :class:`ContrastiveLoss` is added, except for mixed batches, which have no
+    labels of their own. ``counts`` is {task: works a class (K,) of the training split}. Raises
+    :class:`UsageError` if a task has
     no counts.
     """
 
@@ -126,6 +129,7 @@ class MultiTaskLoss(nn.Module):
             self.weights |= {task: w for task, w in recipe.task_weights.items() if task in self.weights}
         else:
             self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
+        self.contrastive = ContrastiveLoss(recipe.contrastive) if recipe.contrastive else None
         for task in tasks:
             # not saved: they describe the training split, not the network
             self.register_buffer(f"counts_{task}", torch.as_tensor(counts[task]).float(), persistent=False)
@@ -135,10 +139,12 @@ class MultiTaskLoss(nn.Module):
         logits: dict[str, Tensor],
         labels: dict[str, Tensor],
         mix: tuple[dict[str, Tensor], float] | None = None,
+        projected: Float[Tensor, "B P"] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Logits {task: (B, K)} and labels {task: (B,)} to the total and each task's own, unweighted loss.
 
-        ``mix`` is ({task: permuted labels (B,)}, λ), see :func:`task_loss`.
+        ``mix`` is ({task: permuted labels (B,)}, λ), see :func:`task_loss`; ``projected`` (B, P) is what the
+        contrastive loss compares.
         """
         losses, terms = {}, []
         for position, task in enumerate(self.tasks):
@@ -151,4 +157,7 @@ class MultiTaskLoss(nn.Module):
             s = self.log_variances[position]
             known = (labels[task] >= 0).any() | (pair[0] >= 0).any() if pair else (labels[task] >= 0).any()
             terms.append(torch.where(known, (-s).exp() * losses[task] + s / 2, 0.0))
+        if self.contrastive is not None and projected is not None:
+            # a mixed batch too must use the projection, for processes that wait for its gradient
+            terms.append(projected.sum() * 0.0 if mix else self.contrastive(projected, labels))
         return torch.stack(terms).sum(), losses

@@ -1,8 +1,8 @@
 """Necks: the feature map (B, C, h, w) becomes one vector (B, D).
 
-``lstm`` and ``gru`` read the tokens one after another along a scan, ``rowcol`` reads all rows and all columns
-side by side, ``mean`` and ``attention`` pool without recurrence. Every neck normalises its tokens first,
-because the scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
+``lstm`` and ``gru`` read the tokens one after another along a scan, ``convlstm`` row after row, ``rowcol`` all
+rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence. Every neck normalises its
+tokens first, because the scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
 
 A new neck is one class and one entry of :data:`NECKS`.
 """
@@ -16,8 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from morelli import recipe
+from morelli.errors import RecipeError
+from morelli.network.convlstm import RowConvLSTM
 from morelli.network.pooling import AttentionPool, MeanPool
-from morelli.network.scan import scan
+from morelli.network.scan import rows_as_tokens, scan
 
 
 class Neck(nn.Module):
@@ -36,6 +38,7 @@ class TokenNeck(Neck):
     def __init__(self, settings: recipe.Neck, channels: int) -> None:
         super().__init__()
         self.scan = settings.scan
+        self.rows = settings.tokens == "rows"
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(settings.dropout)
 
@@ -44,7 +47,7 @@ class TokenNeck(Neck):
         raise NotImplementedError
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        return self.embed(scan(features, self.scan))
+        return self.embed(rows_as_tokens(features) if self.rows else scan(features, self.scan))
 
 
 class RecurrentNeck(TokenNeck):
@@ -113,6 +116,36 @@ class RowColumnNeck(Neck):
         return self.dropout(self.fuse(torch.cat(parts, dim=-1)))
 
 
+class RowConvLSTMNeck(Neck):
+    """A convolutional LSTM from the top row to the bottom one (see :class:`RowConvLSTM`); D = width, or 2 · width
+    when bidirectional, for a second one reads from the bottom up.
+
+    ``pool`` last takes the mean over the last row's states of each direction; mean and attention pool the
+    states of all cells.
+    """
+
+    def __init__(self, settings: recipe.Neck, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.down = RowConvLSTM(channels, settings.width)
+        self.up = RowConvLSTM(channels, settings.width) if settings.bidirectional else None
+        self.dim = settings.width * (2 if settings.bidirectional else 1)
+        self.pool: nn.Module | None = None
+        if settings.pool != "last":
+            self.pool = AttentionPool(self.dim) if settings.pool == "attention" else MeanPool()
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
+        cells = self.norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        states = [self.down(cells)]
+        if self.up is not None:
+            states.append(self.up(cells.flip(2)).flip(2))
+        if self.pool is None:
+            ends = [state[:, :, -1 if number == 0 else 0] for number, state in enumerate(states)]
+            return self.dropout(torch.cat(ends, dim=1).mean(dim=-1))
+        return self.dropout(self.pool(torch.cat(states, dim=1).flatten(2).transpose(1, 2)))
+
+
 class PoolNeck(TokenNeck):
     """No recurrence: the mean of the tokens, or their attention-weighted mean; D = C."""
 
@@ -128,15 +161,21 @@ class PoolNeck(TokenNeck):
 NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "lstm": RecurrentNeck,
     "gru": RecurrentNeck,
+    "convlstm": RowConvLSTMNeck,
     "rowcol": RowColumnNeck,
     "mean": PoolNeck,
     "attention": PoolNeck,
 }
 
 
-def build_neck(settings: recipe.Neck, channels: int) -> Neck:
-    """The neck that ``settings`` describes, for feature maps of ``channels`` channels."""
-    return NECKS[settings.kind](settings, channels)
+def build_neck(settings: recipe.Neck, channels: int, grid: tuple[int, int]) -> Neck:
+    """The neck that ``settings`` describes, for feature maps of ``channels`` channels and ``grid`` (h, w) cells.
+
+    Raises :class:`RecipeError` where rows are to be tokens of a neck that does not read tokens in order.
+    """
+    if settings.tokens == "rows" and settings.kind not in ("lstm", "gru"):
+        raise RecipeError(f"neck.tokens: rows is for lstm and gru, not for {settings.kind}; leave it out")
+    return NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
 
 
 def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU:

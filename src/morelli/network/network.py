@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from morelli.errors import UsageError
 from morelli.network.backbone import FeatureMap, build_backbone
+from morelli.network.contrastive import Projection
 from morelli.network.head import build_head
 from morelli.network.neck import build_neck
 from morelli.recipe import Recipe
@@ -44,13 +46,15 @@ class Network(nn.Module):
         self.tasks: list[str] = list(recipe.tasks)
         self.vocabularies = {task: list(vocabularies[task]) for task in self.tasks}
         self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
-        self.neck = build_neck(recipe.neck, self.backbone.channels)
+        self.neck = build_neck(recipe.neck, self.backbone.channels, self.backbone.grid)
         self.heads = nn.ModuleDict(
             {
                 task: build_head(recipe.head(task), self.neck.dim, len(self.vocabularies[task]))
                 for task in self.tasks
             }
         )
+        contrastive = recipe.contrastive
+        self.projection = Projection(self.neck.dim, contrastive.projection) if contrastive else None
 
     @property
     def dim(self) -> int:
@@ -74,6 +78,41 @@ class Network(nn.Module):
         embedding = self.neck(feature_map)
         return embedding, {task: self.heads[task](embedding) for task in self.tasks}
 
+    def describe(self) -> dict[str, Any]:
+        """What the network is made of, with shapes and parameter counts, as plain values for ``model.json``."""
+        recipe, backbone = self.recipe, self.backbone
+        rows = recipe.neck.tokens == "rows"
+        height, width = backbone.grid
+        return {
+            "image": {"size": recipe.image.size},
+            "backbone": {
+                **recipe.backbone.model_dump(include={"name", "stage", "patches"}),
+                "weights": backbone.weights_used,
+                "channels": backbone.channels,
+                "grid": [height, width],
+                "parameters": _count(backbone),
+            },
+            "neck": {
+                **recipe.neck.model_dump(exclude={"dropout"}),
+                "tokens": height if rows else height * width,
+                "token_width": backbone.channels * (width if rows else 1),
+                "dim": self.dim,
+                "parameters": _count(self.neck),
+            },
+            "heads": {
+                task: {
+                    **recipe.head(task).model_dump(include={"kind", "widths"}),
+                    "classes": len(self.vocabularies[task]),
+                    "parameters": _count(self.heads[task]),
+                }
+                for task in self.tasks
+            },
+        }
+
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B _"]]:
         """Each task's logits (B, K) of normalised images."""
         return self.read(self.features(images))[1]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -52,3 +52,8 @@ def scan(features: Float[Tensor, "B C h w"], name: str) -> Float[Tensor, "B T C"
         return tokens
     order = SCANS[name](features.shape[2], features.shape[3])
     return tokens.index_select(1, order.to(features.device))
+
+
+def rows_as_tokens(features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B h D"]:
+    """The rows of a feature map (B, C, h, w), top to bottom, each as one token of all its cells (B, h, w · C)."""
+    return features.permute(0, 2, 3, 1).flatten(2)

@@ -72,3 +72,22 @@ def mix(
     box = (..., slice(top, top + cut_h), slice(left, left + cut_w))
     mixed[box] = inputs[order][box]
     return mixed, labels[order], 1 - cut_h * cut_w / (height * width)
+
+
+def mixstyle(maps: Tensor, settings: recipe.Augment, rng: np.random.Generator) -> Tensor:
+    """Feature maps (B, C, h, w) with each channel's mean and deviation partly those of another work of the batch.
+
+    A batch is changed with probability ``settings.mixstyle``; each work keeps λ ~ Beta(α, α) of its own
+    statistics. At λ = 0 this is AdaIN, the style transfer of Huang and Belongie (ICCV 2017). Source: Zhou et al.,
+    "Domain generalization with MixStyle", ICLR 2021; no gradient flows through the statistics.
+    """
+    if not settings.mixstyle or len(maps) < 2 or rng.random() >= settings.mixstyle:
+        return maps
+    alpha = settings.mixstyle_alpha
+    own = torch.from_numpy(rng.beta(alpha, alpha, len(maps))).to(maps).view(-1, 1, 1, 1)
+    order = torch.from_numpy(rng.permutation(len(maps))).to(maps.device)
+    mean = maps.mean(dim=(2, 3), keepdim=True).detach()
+    spread = (maps.var(dim=(2, 3), keepdim=True, unbiased=False) + 1e-6).sqrt().detach()
+    mixed_mean = own * mean + (1 - own) * mean[order]
+    mixed_spread = own * spread + (1 - own) * spread[order]
+    return (maps - mean) / spread * mixed_spread + mixed_mean

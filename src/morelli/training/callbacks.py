@@ -105,7 +105,7 @@ class EpochLog(pl.Callback):
             shown = "  ".join(
                 f"{name.removeprefix('val_').removesuffix('_accuracy')} {value:.1%}"
                 for name, value in figures.items()
-                if name.endswith("_accuracy") and name != "val_accuracy"
+                if name.startswith("val_") and name.endswith("_accuracy") and name != "val_accuracy"
             )
             say(
                 f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "

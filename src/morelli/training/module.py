@@ -16,9 +16,11 @@ from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
 from morelli.prediction.pixels import normalise
 from morelli.recipe import Phase, Recipe
-from morelli.training.augment import mix
+from morelli.training.augment import mix, mixstyle
 from morelli.training.data import Batch, steady_seed
 from morelli.training.optimisation import build_optimizer, parameter_groups, schedule_factor
+
+UNSURE, WRONG_AND_UNSURE = 0.6, 0.5  # the public systems' thresholds of the highest probability
 
 
 class ReadingModule(pl.LightningModule):
@@ -27,7 +29,8 @@ class ReadingModule(pl.LightningModule):
     A batch is (inputs, labels): inputs are uint8 images or float16 feature maps of a frozen backbone; labels
     (B, tasks), −1 unknown. Every training step seeds PyTorch by (seed, phase, epoch, batch), so that a resumed
     run draws the same dropout as an uninterrupted one. Logs ``val_score`` (the recipe's monitor, higher is
-    better), ``val_loss`` and each task's ``val_TASK_accuracy`` and ``val_TASK_macro_f1``.
+    better), ``val_loss`` and each task's ``val_TASK_accuracy``, ``val_TASK_macro_f1``, ``val_TASK_unsure`` and
+    ``val_TASK_wrong_and_unsure``, and ``train_TASK_accuracy`` where batches are not mixed.
     """
 
     def __init__(
@@ -41,6 +44,17 @@ class ReadingModule(pl.LightningModule):
         self.tasks = list(recipe.tasks)
         # state_dict stays that of network and loss: confusions are made anew at every validation
         self._confusion: dict[str, MulticlassConfusionMatrix] = {}
+        # {figure: (sum, weight)} of the epoch so far; Lightning would forget its own when a run stops
+        self._so_far: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def on_train_epoch_start(self) -> None:  # not called for an epoch that is resumed in its middle
+        self._so_far = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["morelli_so_far"] = self._so_far
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._so_far = checkpoint.get("morelli_so_far", {})
 
     @property
     def steps(self) -> int:
@@ -51,10 +65,18 @@ class ReadingModule(pl.LightningModule):
         inputs, labels = self._pixels_or_features(batch[0]), batch[1]
         seed = steady_seed(self.recipe.seed, self.number, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(seed)
-        inputs, permuted, share = mix(inputs, labels, self.mixing, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        inputs, permuted, share = mix(inputs, labels, self.mixing, rng)
         other = (self._by_task(permuted), share) if share < 1 else None
-        total, _ = self.loss(self._logits(inputs, batch[0]), self._by_task(labels), other)
-        self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        maps = mixstyle(self._maps(inputs, batch[0]), self.mixing, rng)
+        embedding, logits = self.network.read(maps)
+        answers = self._by_task(labels)
+        total, _ = self.loss(logits, answers, other, self._projected(embedding))
+        if not (self.mixing.mixup or self.mixing.cutmix):  # a mixed batch has no one right answer
+            for task in self.tasks:
+                right = logits[task].argmax(dim=1) == answers[task]
+                self._add(f"train_{task}_accuracy", right.sum(), (answers[task] >= 0).sum())
+        self._add("train_loss", total.detach() * len(labels), torch.tensor(float(len(labels))))
         return total
 
     def on_validation_epoch_start(self) -> None:
@@ -67,14 +89,18 @@ class ReadingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         inputs, labels = self._pixels_or_features(batch[0]), batch[1]
-        logits, answers = self._logits(inputs, batch[0]), self._by_task(labels)
-        total, _ = self.loss(logits, answers)
+        embedding, logits = self.network.read(self._maps(inputs, batch[0]))
+        answers = self._by_task(labels)
+        total, _ = self.loss(logits, answers, None, self._projected(embedding))
         self.log("val_loss", total, batch_size=len(labels), sync_dist=True)
         for task in self.tasks:
             if (answers[task] >= 0).any():
                 self._confusion[task].update(logits[task].float(), answers[task])
+                self._log_doubts(task, logits[task], answers[task])
 
     def on_validation_epoch_end(self) -> None:
+        for figure, (total, mass) in self._so_far.items():
+            self.log(figure, total / mass.clamp(min=1), sync_dist=True)
         figures: dict[str, list[float]] = {"accuracy": [], "macro_f1": []}
         for task, metric in self._confusion.items():
             accuracy, f1 = figures_of(metric.compute().cpu().numpy())
@@ -92,6 +118,21 @@ class ReadingModule(pl.LightningModule):
                 f"number any more; lower phases.{self.number}.lr and begin in another --out"
             )
         self.log("val_score", -loss if monitor == "loss" else means[monitor])
+
+    def _add(self, figure: str, amount: Tensor, weight: Tensor) -> None:
+        total, mass = self._so_far.get(figure, (torch.zeros(()), torch.zeros(())))
+        self._so_far[figure] = total.to(amount.device) + amount, mass.to(amount.device) + weight.to(amount.device)
+
+    def _log_doubts(self, task: str, logits: Tensor, answers: Tensor) -> None:
+        """The shares of validation works that two of the public systems call outliers, before calibration."""
+        known = answers >= 0
+        confidence, answer = logits[known].float().softmax(dim=1).max(dim=1)
+        wrong = answer != answers[known]
+        shares = {
+            f"val_{task}_unsure": (confidence < UNSURE).float().mean(),
+            f"val_{task}_wrong_and_unsure": (wrong & (confidence < WRONG_AND_UNSURE)).float().mean(),
+        }
+        self.log_dict(shares, batch_size=int(known.sum()), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.network, self.loss, self.phase, self.recipe.optimizer.weight_decay)
@@ -128,10 +169,12 @@ class ReadingModule(pl.LightningModule):
             return inputs.float()
         return normalise(inputs, *self.network.colours)
 
-    def _logits(self, inputs: Tensor, raw: Tensor) -> dict[str, Tensor]:
+    def _maps(self, inputs: Tensor, raw: Tensor) -> Tensor:
         """``raw`` is the batch as loaded: its bytes are images, anything else is a feature map already."""
-        feature_map = self.network.features(inputs) if raw.dtype == torch.uint8 else inputs
-        return self.network.read(feature_map)[1]
+        return self.network.features(inputs) if raw.dtype == torch.uint8 else inputs
+
+    def _projected(self, embedding: Tensor) -> Tensor | None:
+        return self.network.projection(embedding) if self.network.projection is not None else None
 
     def _by_task(self, labels: Tensor) -> dict[str, Tensor]:
         return {task: labels[:, column] for column, task in enumerate(self.tasks)}

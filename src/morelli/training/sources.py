@@ -84,7 +84,7 @@ class Sources:
             data = Images(
                 self.collection, self.train_rows, self.train_labels, self.recipe.image, view, number
             )
-            shown = augment.model_dump(exclude={"views", "mixup", "cutmix"})
+            shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
             key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
             title = f"caching features, view {number + 1} of {augment.views}"
             batches = partial(_rest, data, self.recipe)
@@ -121,7 +121,7 @@ def _key(
     collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
 ) -> str:
     backbone = recipe.backbone
-    shape = (backbone.name, backbone.stage, backbone.grid, sorted(backbone.options.items()))
+    shape = (backbone.name, backbone.stage, backbone.grid, backbone.patches, sorted(backbone.options.items()))
     look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
     where = (collection.fingerprint, backbone_digest(model.network.backbone), shape)
     return feature_key(*where, *look, hashlib.sha256(rows.tobytes()).hexdigest(), view, number)

@@ -1,22 +1,12 @@
-"""Recipes: one YAML file an experiment, validated strictly (an unknown key is an error with a suggestion).
-
-``load("recipes/demo.yaml", ["training.batch_size=32"])`` gives a :class:`Recipe`; ``dump`` writes it back,
-complete, so that a run directory holds every setting that made it.
-"""
+"""What a recipe may say: pydantic models, strict (an unknown key is an error) and frozen."""
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from morelli.errors import RecipeError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["artist", "style", "genre"]
-_SHIPPED = Path(__file__).parent / "recipes"
 TASKS: tuple[Task, ...] = get_args(Task)
 Scan = Literal["row", "row-reverse", "column", "column-reverse", "snake", "snake-reverse"]
 
@@ -39,27 +29,33 @@ class Backbone(_Strict):
     """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk).
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
-    order. ``grid`` averages the feature map to grid × grid tokens. ``options`` go to ``timm.create_model``.
+    order. ``grid`` averages the feature map to grid × grid tokens. ``patches`` cuts the image into
+    patches × patches pieces that the trunk sees one by one, each averaged to grid × grid (1 where not given)
+    tokens. ``options`` go to ``timm.create_model``.
     """
 
     name: str = "resnet18"
     stage: int | Literal["last"] = "last"
     weights: str | list[str] = "pretrained"
     grid: int | None = Field(None, ge=1, le=64)
+    patches: int | None = Field(None, ge=1, le=16)
     options: dict[str, Any] = {}
 
 
 class Neck(_Strict):
     """How the tokens become one vector.
 
-    ``lstm`` and ``gru`` read the tokens along ``scan``; ``rowcol`` reads rows and columns with two
-    bidirectional GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan``,
-    ``bidirectional`` and ``pool`` matter to ``lstm`` and ``gru`` alone, ``width`` and ``layers`` also to
-    ``rowcol``.
+    ``lstm`` and ``gru`` read the tokens along ``scan``: one a cell of the map, or with ``tokens: rows`` one a
+    row, all its cells flattened. ``convlstm`` reads row after row, with convolutions along the row instead of
+    full connections; ``rowcol`` reads rows and columns with two bidirectional GRUs; ``mean`` and ``attention``
+    pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to ``lstm`` and ``gru``
+    alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers`` to all
+    of these but ``convlstm``.
     """
 
-    kind: Literal["lstm", "gru", "rowcol", "mean", "attention"] = "lstm"
+    kind: Literal["lstm", "gru", "convlstm", "rowcol", "mean", "attention"] = "lstm"
     scan: Scan = "row"
+    tokens: Literal["cells", "rows"] = "cells"
     width: int = Field(256, ge=1, le=8192)
     layers: int = Field(1, ge=1, le=8)
     bidirectional: bool = False
@@ -97,11 +93,24 @@ class Loss(_Strict):
     tau: float = Field(1.0, gt=0)
 
 
+class Contrastive(_Strict):
+    """Supervised contrastive learning beside the tasks' losses: works that share a label of ``tasks`` draw near
+    each other in a projection of the embedding (``projection`` wide); ``weight`` is what it counts."""
+
+    weight: float = Field(0.1, gt=0)
+    tasks: list[Task] = Field(min_length=1)
+    temperature: float = Field(0.1, gt=0)
+    projection: int = Field(128, ge=2, le=4096)
+
+
 class Augment(_Strict):
     """Random changes to training images. ``crop`` is the smallest share of the area kept (1 = none),
     ``colour`` the strength of brightness, contrast and saturation jitter, ``rotation`` in degrees,
     ``erasing`` a probability, ``mixup`` and ``cutmix`` the α of their Beta. ``views`` is how many
     augmented versions of each work a cache of frozen features holds.
+
+    ``mixstyle`` is the probability that a batch's feature maps swap part of their channel statistics with one
+    another, ``mixstyle_alpha`` the α of that part's Beta; labels stay.
 
     A picture is shared by all tasks of a network, and so is its augmentation; for another one for each task,
     train one network a task, each with its own recipe."""
@@ -113,6 +122,8 @@ class Augment(_Strict):
     erasing: float = Field(0.0, ge=0, le=1)
     mixup: float = Field(0.0, ge=0)
     cutmix: float = Field(0.0, ge=0)
+    mixstyle: float = Field(0.0, ge=0, le=1)
+    mixstyle_alpha: float = Field(0.1, gt=0)
     views: int = Field(1, ge=1, le=64)
 
     @property
@@ -191,6 +202,7 @@ class Recipe(_Strict):
     heads: dict[Literal["default", "artist", "style", "genre"], Head] = {}
     losses: dict[Literal["default", "artist", "style", "genre"], Loss] = {}
     task_weights: Literal["uncertainty"] | dict[Task, float] = {}
+    contrastive: Contrastive | None = None
     augment: Augment = Augment()
     sampler: Sampler = Sampler()
     optimizer: Optimizer = Optimizer()
@@ -203,9 +215,14 @@ class Recipe(_Strict):
             raise ValueError("tasks must name at least one task, each once")
         if isinstance(self.task_weights, dict) and any(w < 0 for w in self.task_weights.values()):
             raise ValueError("task_weights must not be negative")
-        strangers = [t for t in self.sampler.balance if t not in self.tasks]
-        if strangers:
-            raise ValueError(f"sampler.balance names {strangers[0]}, which is not among the tasks")
+        contrastive = self.contrastive.tasks if self.contrastive else []
+        for key, named in (("sampler.balance", self.sampler.balance), ("contrastive.tasks", contrastive)):
+            strangers = [t for t in named if t not in self.tasks]
+            if strangers:
+                raise ValueError(f"{key} names {strangers[0]}, which is not among the tasks")
+        patches = self.backbone.patches
+        if patches and self.image.size % patches:
+            raise ValueError(f"image.size {self.image.size} is no multiple of backbone.patches {patches}")
         return self
 
     def head(self, task: str) -> Head:
@@ -215,102 +232,3 @@ class Recipe(_Strict):
     def loss(self, task: str) -> Loss:
         """The loss of ``task``: its own, else the default, else plain cross entropy."""
         return self.losses.get(task) or self.losses.get("default") or Loss()  # type: ignore[call-overload]
-
-
-def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """Reads a recipe and applies ``key.sub=value`` changes (values are YAML; ``phases.0.lr=1e-4`` works).
-
-    Raises :class:`RecipeError` naming the file, the key and, for a misspelt key, the nearest known one.
-    """
-    given, path = Path(path), find(path)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.stem, shipped(), n=1)
-        hint = (
-            f"; did you mean {near[0]}?" if near else f"; give a YAML file, or one of {', '.join(shipped())}"
-        )
-        raise RecipeError(f"{path}: no such recipe{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        why = "is a folder" if path.is_dir() else f"cannot be read ({type(error).__name__})"
-        raise RecipeError(f"{path}: {why}; give a recipe's YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else "the file"
-        raise RecipeError(f"{path}: not valid YAML at {where}; check the indentation and colons") from None
-    if not isinstance(tree, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, this file is not")
-    tree.setdefault("name", path.stem)
-    for change in changes:
-        _apply(tree, change)
-    return parse(tree, str(given))
-
-
-def find(path: str | Path) -> Path:
-    """A recipe's file: the path itself, or a recipe that comes with the package, by its bare name."""
-    given = Path(path)
-    ours = _SHIPPED / f"{given.name.removesuffix('.yaml')}.yaml"
-    return ours if not given.is_file() and given.parent == Path(".") and ours.exists() else given
-
-
-def shipped() -> list[str]:
-    """The names of the recipes that come with the package."""
-    return sorted(file.stem for file in _SHIPPED.glob("*.yaml"))
-
-
-def parse(tree: dict[str, Any], source: str) -> Recipe:
-    """Validates a mapping; ``source`` names it in errors."""
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise RecipeError(f"{source}: {_explain(error)}") from None
-
-
-def dump(recipe: Recipe) -> str:
-    """The complete recipe as YAML; ``load`` of it gives an equal recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _apply(tree: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(f"--set {change}: write key=value, for example training.batch_size=32")
-    try:
-        value = yaml.safe_load(text)
-        # YAML 1.1 reads 1e-3 as a string; people mean a number
-        value = float(value) if isinstance(value, str) and "e" in value.lower() else value
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
-    except ValueError:
-        pass
-    *parents, last = key.strip().split(".")
-    node: Any = tree
-    try:
-        for part in parents:
-            node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-        node[int(last) if isinstance(node, list) else last] = value
-    except (ValueError, IndexError, TypeError, AttributeError):
-        raise RecipeError(f"--set {change}: {key} does not lead to a setting of this recipe") from None
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem in words, with the nearest known key for an unknown one."""
-    problems = error.errors(include_url=False)
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), sorted(_known_keys(Recipe)), n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; remove it"
-        return f"unknown key {where}{hint}{more}"
-    if first["type"] == "missing":
-        return f"{where} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r:.60}{more}"
-
-
-def _known_keys(model: type[BaseModel]) -> set[str]:
-    names = set(model.model_fields)
-    for part in (Image, Backbone, Neck, Head, Loss, Augment, Sampler, Optimizer, Schedule, Phase, Training):
-        names |= set(part.model_fields)
-    return names

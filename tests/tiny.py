@@ -1,0 +1,36 @@
+"""A small painted collection and a small recipe, for tests that train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from morelli.collection.collect import CollectOptions, collect
+from morelli.collection.painter import paint
+
+BASE: dict[str, Any] = {
+    "name": "tiny",
+    "image": {"size": 32},
+    "backbone": {"name": "resnet18", "stage": 1, "weights": "none", "grid": 4},
+    "neck": {"kind": "gru", "width": 12, "dropout": 0.2},
+    "phases": [{"epochs": 3, "lr": 3e-3}],
+    "training": {"batch_size": 16, "workers": 0, "precision": "fp32"},
+}
+
+
+def painted_collection(folder: Path, works: int = 140) -> Path:
+    """A collection of painted works at 32 pixels in ``folder / "c"``."""
+    paint(folder / "p", works, seed=2, size=32)
+    lists = folder / "p" / "wikiart_csv"
+    collect(CollectOptions(folder / "p" / "wikiart", folder / "c", lists=lists, size=32, min_works=1))
+    return folder / "c"
+
+
+def recipe_file(folder: Path, **changes: Any) -> Path:
+    """The small recipe with whole sections changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump(BASE | changes))
+    return file

@@ -33,6 +33,7 @@ paint p --works 90 --size 32
 {gather} --out c-one-style --only style=Impressionism
 collect p/wikiart --size 32 --processes 1 --out c-no-genre
 train tiny.yaml --data c --out r
+evaluate r
 """
 TEXTS = {
     "note.txt": "a file where a folder is wanted",
@@ -77,6 +78,8 @@ SPOILT = [
     ("r", "r-moved", "collection.txt", "gone/collection"),
     ("r", "r-nowhere", "collection.txt", None),
     ("r", "r-bad-rows", "collection.parquet", "not a table"),
+    ("r", "r-unscored", "predictions-test.parquet", None),
+    ("r", "r-bad-scored", "predictions-test.parquet", "not predictions"),
     ("r", "r-bad-last", "checkpoints/last.ckpt", "not a checkpoint"),
     ("c", "c-bad-rows", "collection.parquet", "not a table"),
     ("c", "c-no-rows", "collection.parquet", None),

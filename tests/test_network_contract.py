@@ -164,6 +164,11 @@ def conv_lstm_by_hand(neck, rows):
     return torch.stack(states)
 
 
+def test_each_hidden_layer_of_a_head_has_its_own_dropout():
+    head = build_head(Head(kind="mlp", widths=[8, 6, 4], dropout=[0.3, 0.2, 0.1]), WIDTH, CLASSES)
+    assert [m.p for m in head.modules() if isinstance(m, nn.Dropout)] == [0.3, 0.2, 0.1]
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_the_convolutional_lstm_reads_down_and_up_as_its_equations_say(pool):
     neck = built(Neck(kind="convlstm", width=WIDTH, bidirectional=True, pool=pool))[0].eval()

@@ -63,7 +63,8 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
 def _number(name: str, text: str) -> Any:
     if name == "error":
         return text
-    return float(text) if name.endswith("_confidence") and text else text or None
+    number = name.endswith("_confidence") or name == "labelling_value"
+    return float(text) if number and text else text or None
 
 
 def assert_same(some: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float = 1e-5) -> None:
@@ -79,7 +80,7 @@ def test_the_columns_are_the_documented_ones_and_every_value_is_in_its_range(wor
     table = pq.read_table(world / "all.parquet")
     vocabularies = json.loads(table.schema.metadata[b"morelli.vocabularies"])
     columns = [f"{task}{part}" for task in TASKS for part in ("", "_confidence", "_probabilities")]
-    assert sorted(table.column_names) == sorted(["path", *columns, "error"])
+    assert sorted(table.column_names) == sorted(["path", *columns, "labelling_value", "error"])
     assert vocabularies == json.loads((world / "r" / "model.json").read_text())["vocabularies"]
     for task in TASKS:
         chances = np.array(table[f"{task}_probabilities"].to_pylist())

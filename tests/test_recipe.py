@@ -9,7 +9,7 @@ import pytest
 from morelli import recipe as recipes
 from morelli.errors import RecipeError
 
-HEADER_WORDS = ("Command:", "Time:", "Score:")
+HEADER_WORDS = ("Command:", "Time:", "Published:", "Score:")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -41,6 +41,9 @@ def test_changes_reach_lists_and_numbers(tmp_path: Path) -> None:
         ("phases: [{epochs: 0}]\n", "phases.0.epochs"),
         (GOOD + "tasks: [style, style]\n", "each once"),
         (GOOD + "tasks: [style]\nsampler: {balance: [genre]}\n", "not among the tasks"),
+        (GOOD + "heads: {default: {kind: mlp, widths: [8, 4], dropout: [0.1]}}\n", "1 rates for 2 widths"),
+        (GOOD + "heads: {default: {dropout: [0.1]}}\n", "1 rates for 0 widths"),
+        (GOOD + "heads: {default: {dropout: 1.5}}\n", "heads.default.dropout"),
         (GOOD + "backbone: {patches: 5}\n", "no multiple of backbone.patches 5"),
         (GOOD + "heads: {default: {kind: mlp}}\n", "needs widths"),
         ("phases: [{epochs: 1\n", "not valid YAML"),

@@ -24,8 +24,10 @@ from morelli.errors import DataError, RunError, StoppedError, UsageError
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.judgement.predictions import read
+from morelli.network.network import Network
 from morelli.training.callbacks import EpochLog, GracefulStop
 from morelli.training.samplers import EpochBatches
+from morelli.training.sources import Sources
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +365,17 @@ def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: P
     assert scores["tasks"]["style"]["baselines"]["majority"] == pytest.approx(
         (predictions.labels == favourite).mean()
     )
+
+
+def test_works_without_any_label_of_the_tasks_are_left_out(data: Path, tmp_path: Path) -> None:
+    recipe = recipes.load(recipe_file(tmp_path), ["tasks=[genre]"])
+    collection = Collection.open(data)
+    sources = Sources(recipe, collection, Network(recipe, {"genre": collection.vocabularies["genre"]}))
+    table = collection.table
+    wanted = table.index[(table["split"] == "train") & (table["genre"] >= 0)]
+    assert 0 < len(wanted) < (table["split"] == "train").sum()
+    assert sources.train_rows.tolist() == wanted.tolist()
+    assert sources.train_labels[:, 0].tolist() == table.loc[wanted, "genre"].tolist()
 
 
 def test_a_run_is_not_overwritten_and_another_recipe_does_not_resume_it(data: Path, tmp_path: Path) -> None:

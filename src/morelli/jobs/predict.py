@@ -19,6 +19,7 @@ from morelli.collection.matching import walk_images
 from morelli.console import progress, say
 from morelli.errors import ImageError, StoppedError, UsageError
 from morelli.jobs.table_file import Journal, finish
+from morelli.judgement.active import labelling_value
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.pixels import square, to_tensor
 
@@ -43,6 +44,9 @@ def predict(
     max_pixels: int = MAX_PIXELS,
 ) -> Summary:
     """Labels ``images`` (files or folders) with the model of ``run`` and writes one row an image to ``out``.
+
+    ``labelling_value`` (0–1) says what a person's label of the image would teach the network; sort by it, highest
+    first, to choose what to label.
 
     Rows go to a journal beside ``out`` as they come; with ``resume`` those an interrupted call wrote are not
     read again. Raises :class:`UsageError` where nothing is to be read, :class:`StoppedError` on Ctrl-C.
@@ -100,18 +104,22 @@ def find_images(images: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def read_pixels(model: Model, file: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """An image file as the model is to see it, (3, S, S) uint8. Raises :class:`ImageError`."""
+    # as training saw them: reduced to the collection's prepared size first
+    prepared = int(model.facts.get("prepared_size", model.recipe.image.size))
+    image, _, _ = open_rgb(file, prepared, max_pixels)
+    return to_tensor(square(image, model.recipe.image))
+
+
 def _tables(model: Model, files: Sequence[Path], batch_size: int, max_pixels: int) -> Iterator[pa.Table]:
     """Decodes the next batch in threads while the model reads this one (Pillow lets go of the interpreter)."""
 
-    # as training saw them: reduced to the collection's prepared size first
-    prepared = int(model.facts.get("prepared_size", model.recipe.image.size))
-
     def load(file: Path) -> Tensor | str:
         try:
-            image, _, _ = open_rgb(file, prepared, max_pixels)
+            return read_pixels(model, file, max_pixels)
         except ImageError as error:
             return f"{error.reason}: {error}"
-        return to_tensor(square(image, model.recipe.image))
 
     blocks = [files[i : i + batch_size] for i in range(0, len(files), batch_size)]
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
@@ -138,6 +146,12 @@ def _rows(model: Model, files: Sequence[Path], loaded: Sequence[Tensor | str]) -
             best = int(chance.argmax())
             labels[place], sure[place], rows[place] = names[best], float(chance[best]), chance.tolist()
         columns |= {task: labels, f"{task}_confidence": sure, f"{task}_probabilities": rows}
+    value: list[Any] = [None] * len(files)
+    if good:
+        taught = labelling_value({task: chance.numpy() for task, chance in chances.items()})
+        for place, amount in zip(good, taught, strict=True):
+            value[place] = float(amount)
+    columns["labelling_value"] = value
     columns["error"] = [item if isinstance(item, str) else "" for item in loaded]
     return pa.table(columns, schema=_schema(model))
 
@@ -150,7 +164,7 @@ def _schema(model: Model) -> pa.Schema:
             pa.field(f"{task}_confidence", pa.float32()),
             pa.field(f"{task}_probabilities", pa.list_(pa.float32(), len(names))),
         ]
-    fields.append(pa.field("error", pa.string()))
+    fields += [pa.field("labelling_value", pa.float32()), pa.field("error", pa.string())]
     # with the weights' digest, a journal of another model is not taken for this one's
     about = {
         "morelli.vocabularies": json.dumps(model.vocabularies),

@@ -38,13 +38,13 @@ def build_head(settings: recipe.Head, dim: int, classes: int) -> nn.Sequential:
     for every width; ``residual-se`` projects to the first width, applies one :class:`ResidualGate`, and
     goes on through the remaining widths as an MLP.
     """
-    if settings.kind == "linear":
+    if not isinstance(settings.dropout, list) and settings.kind == "linear":
         return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(dim, classes))
     layers: list[nn.Module] = []
-    for position, width in enumerate(settings.widths):
-        layers += _hidden(dim, width, settings.dropout)
+    for position, (width, dropout) in enumerate(zip(settings.widths, settings.rates(), strict=True)):
+        layers += _hidden(dim, width, dropout)
         if settings.kind == "residual-se" and position == 0:
-            layers.append(ResidualGate(width, settings.dropout))
+            layers.append(ResidualGate(width, dropout))
         dim = width
     return nn.Sequential(*layers, nn.Linear(dim, classes))
 

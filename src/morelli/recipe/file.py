@@ -26,9 +26,8 @@ def load(path: str | Path, changes: list[str] | tuple[str, ...] = ()) -> Recipe:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         near = difflib.get_close_matches(path.stem, shipped(), n=1)
-        hint = (
-            f"; did you mean {near[0]}?" if near else f"; give a YAML file, or one of {', '.join(shipped())}"
-        )
+        known = f"one of the {len(shipped())} in recipes/, such as multitask-resnet18-lstm"
+        hint = f"; did you mean {near[0]}?" if near else f"; give a YAML file, or the name of {known}"
         raise RecipeError(f"{path}: no such recipe{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         why = "is a folder" if path.is_dir() else f"cannot be read ({type(error).__name__})"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["artist", "style", "genre"]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 TASKS: tuple[Task, ...] = get_args(Task)
 Scan = Literal["row", "row-reverse", "column", "column-reverse", "snake", "snake-reverse"]
 
@@ -65,11 +66,12 @@ class Neck(_Strict):
 
 class Head(_Strict):
     """From the neck's vector to class scores: one linear layer, an MLP, or a residual block with
-    squeeze-excitation; ``widths`` are the hidden layers of the latter two."""
+    squeeze-excitation; ``widths`` are the hidden layers of the latter two. ``dropout`` is one rate, or one for
+    each of the widths."""
 
     kind: Literal["linear", "mlp", "residual-se"] = "linear"
     widths: list[int] = []
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Rate | list[Rate] = 0.0
 
     @model_validator(mode="after")
     def _widths_fit(self) -> Head:
@@ -79,7 +81,13 @@ class Head(_Strict):
             raise ValueError(f"a {self.kind} head needs widths, for example [512]")
         if any(w < 1 for w in self.widths):
             raise ValueError("widths must be positive")
+        if isinstance(self.dropout, list) and len(self.dropout) != len(self.widths):
+            raise ValueError(f"dropout has {len(self.dropout)} rates for {len(self.widths)} widths")
         return self
+
+    def rates(self) -> list[float]:
+        """The dropout of each hidden layer."""
+        return self.dropout if isinstance(self.dropout, list) else [self.dropout] * len(self.widths)
 
 
 class Loss(_Strict):

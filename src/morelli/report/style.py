@@ -7,11 +7,19 @@ Colours are Okabe and Ito's, which people with any colour vision tell apart ("Co
 from __future__ import annotations
 
 import io
+import re
+import warnings
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, SKY, PURPLE, GREY = "#D55E00", "#56B4E9", "#CC79A7", "#6B6B6B"
@@ -19,6 +27,8 @@ TASK_COLOURS = {"artist": BLUE, "style": ORANGE, "genre": GREEN}
 SPLIT_COLOURS = {"train": BLUE, "val": SKY, "test": ORANGE}
 SEQUENTIAL = "Blues"
 DPI = 144
+# paintings have no fine lines to keep sharp, and their size in bytes grows with the square of this
+JPEG_DPI = 120
 
 STYLE: Any = {
     "figure.facecolor": "white",
@@ -95,9 +105,71 @@ def figure(
 
 def png(drawn: Figure) -> bytes:
     """The figure as a PNG, trimmed to what is drawn."""
+    return _save(drawn, "png", DPI)
+
+
+def jpeg(drawn: Figure, quality: int = 85) -> bytes:
+    """The figure as a JPEG, trimmed to what is drawn; for figures that show paintings, which PNG stores badly."""
+    settings = {"quality": quality, "optimize": True, "progressive": True}
+    return _save(drawn, "jpeg", JPEG_DPI, pil_kwargs=settings)
+
+
+def _save(drawn: Figure, kind: str, dpi: int, **settings: Any) -> bytes:
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    with quiet():
+        drawn.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.12, **settings)
     return buffer.getvalue()
+
+
+def wrap(text: str, room: float, size: float, bold: bool = False, lines: int = 2) -> list[str]:
+    """``text`` as at most ``lines`` lines no wider than ``room`` inches at ``size`` points.
+
+    Lines break after a space (not a no-break space), a hyphen, an underscore or a slash; what does not fit is
+    replaced by "…". An empty text is no line.
+    """
+
+    def fits(part: str) -> bool:
+        return _width(part.strip(" "), size, bold) <= room
+
+    pieces = re.findall(r"[^ \-_/]*(?:[ \-_/]+|$)", re.sub(r"[ \t\r\n]+", " ", text.strip()))
+    done = [""]
+    for number, piece in enumerate(pieces):
+        if fits(done[-1] + piece):
+            done[-1] += piece
+        elif len(done) < lines and done[-1]:
+            done.append(piece)
+        else:
+            done[-1] += "".join(pieces[number:])
+            break
+    return [_shorten(part.strip(" "), fits) for part in done if part]
+
+
+def _shorten(text: str, fits: Callable[[str], bool]) -> str:
+    if fits(text):
+        return text
+    first_too_long = bisect_left(range(len(text)), True, key=lambda n: not fits(text[:n].rstrip() + "…"))
+    return text[: max(first_too_long - 1, 0)].rstrip() + "…"
+
+
+@lru_cache(4096)
+def _width(text: str, size: float, bold: bool) -> float:
+    """The width of a text in inches."""
+    font = FontProperties(family=STYLE["font.family"], size=size, weight="bold" if bold else "normal")
+    with quiet():
+        return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / DPI
+
+
+@cache
+def _ruler() -> RendererAgg:
+    return FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warning for a letter that the font lacks: it is drawn as a box, and nobody can do anything about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 def note(axes: Axes, text: str) -> None:

@@ -121,7 +121,10 @@ class ReadingModule(pl.LightningModule):
 
     def _add(self, figure: str, amount: Tensor, weight: Tensor) -> None:
         total, mass = self._so_far.get(figure, (torch.zeros(()), torch.zeros(())))
-        self._so_far[figure] = total.to(amount.device) + amount, mass.to(amount.device) + weight.to(amount.device)
+        self._so_far[figure] = (
+            total.to(amount.device) + amount,
+            mass.to(amount.device) + weight.to(amount.device),
+        )
 
     def _log_doubts(self, task: str, logits: Tensor, answers: Tensor) -> None:
         """The shares of validation works that two of the public systems call outliers, before calibration."""

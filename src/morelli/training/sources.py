@@ -30,12 +30,8 @@ class Sources:
 
     def __init__(self, recipe: Recipe, collection: Collection, network: Network) -> None:
         self.recipe, self.collection, self.network = recipe, collection, network
-        self.train_rows, self.val_rows = collection.rows("train"), collection.rows("val")
-        for name, rows in (("training", self.train_rows), ("validation", self.val_rows)):
-            if not len(rows):
-                raise DataError(f"{collection.folder}: no {name} works; collect with another --split")
-        self.train_labels = label_table(collection, network.vocabularies, self.train_rows)
-        self.val_labels = label_table(collection, network.vocabularies, self.val_rows)
+        self.train_rows, self.train_labels = self._labelled("train", "training")
+        self.val_rows, self.val_labels = self._labelled("val", "validation")
         for column, task in enumerate(recipe.tasks):
             classes = len(set(self.train_labels[:, column].tolist()) - {-1})
             if classes < 2:
@@ -43,6 +39,15 @@ class Sources:
                     f"{collection.folder}: {task} has {classes} class(es) among the training works and needs two; "
                     f"leave it out with --set tasks=[…], or collect with a smaller --min-works"
                 )
+
+    def _labelled(self, split: str, name: str) -> tuple[np.ndarray, Tensor]:
+        """The rows of a split that have a label of any task: the others would teach nothing and cost as much."""
+        rows = self.collection.rows(split)
+        if not len(rows):
+            raise DataError(f"{self.collection.folder}: no {name} works; collect with another --split")
+        labels = label_table(self.collection, self.network.vocabularies, rows)
+        known = (labels >= 0).any(dim=1)
+        return rows[known.numpy()], labels[known]
 
     def loaders(self, number: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
         """(training, validation) loaders of phase ``number``."""

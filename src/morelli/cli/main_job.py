@@ -1,115 +1,17 @@
-"""The command line: argument parsing and nothing else. Heavy modules are imported inside the commands."""
+"""The main job: demo, paint, collect, train, evaluate, predict."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from morelli import __version__
-from morelli.errors import DataError, MorelliError, UsageError
-
-app = typer.Typer(
-    name="morelli",
-    help="Reads paintings: artist, style and genre. Start with: morelli demo",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-_AFTER_STOP = {
-    "collect": "run the same command again to go on",
-    "demo": "delete its --out and begin again",
-    "paint": "delete OUT and begin again",
-}
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Data = Annotated[Path, typer.Option("--data", help="The collection (made by morelli collect).")]
+from morelli.cli.app import AsJson, Data, command, result
+from morelli.errors import DataError, UsageError
 
 
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Every failure as one sentence and an exit code; MORELLI_DEBUG=1 shows the traceback instead."""
-    try:
-        yield
-    except MorelliError as error:
-        if os.environ.get("MORELLI_DEBUG"):
-            raise
-        typer.echo(f"morelli: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except (typer.Exit, typer.Abort):
-        raise
-    except KeyboardInterrupt:
-        typer.echo(f"morelli: stopped; {_AFTER_STOP.get(name, 'run the same command again')}", err=True)
-        raise typer.Exit(1) from None
-    except BrokenPipeError:
-        raise typer.Exit(1) from None
-    except OSError as error:
-        from morelli.files import explain_os_error
-
-        if os.environ.get("MORELLI_DEBUG"):
-            raise
-        problem = explain_os_error(error)
-        typer.echo(f"morelli: {problem}", err=True)
-        raise typer.Exit(problem.exit_code) from None
-    except (MemoryError, Exception) as error:
-        if os.environ.get("MORELLI_DEBUG"):
-            raise
-        what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-        text = (
-            f"morelli: a fault of morelli itself ({what:.200}); run again with MORELLI_DEBUG=1 and report it"
-        )
-        typer.echo(text, err=True)
-        raise typer.Exit(1) from None
-
-
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Registers a command whose errors are explained and in which libraries keep their advice to themselves."""
-
-    @wraps(function)
-    def run(*arguments: Any, **options: Any) -> None:
-        with _explained(function.__name__):
-            _hush()
-            function(*arguments, **options)
-
-    return app.command()(run)
-
-
-def _hush() -> None:
-    import logging
-    import warnings
-
-    if not os.environ.get("MORELLI_DEBUG"):
-        warnings.simplefilter("ignore")
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "huggingface_hub", "timm"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        logging.getLogger("datasets").setLevel(
-            logging.CRITICAL
-        )  # it logs, with a traceback, what it also raises
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"morelli {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
-) -> None:
-    pass
-
-
-@_command
+@command
 def demo(
     out: Annotated[Path, typer.Option(help="An empty or new folder.")] = Path("morelli-demo"),
     works: Annotated[int, typer.Option(help="How many works to paint (at least 200).")] = 1200,
@@ -124,10 +26,10 @@ def demo(
 
     if works < 200:
         raise UsageError(f"--works {works}: must be at least 200")
-    _result(work(out, works, change), as_json, lambda: None)
+    result(work(out, works, change), as_json, lambda: None)
 
 
-@_command
+@command
 def paint(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     works: Annotated[int, typer.Option(help="How many.")] = 500,
@@ -147,14 +49,14 @@ def paint(
 
     with progress("painting", max(works, 0)) as advance:
         done = work(out, works, seed, size, defects, progress=advance)
-    _result(
+    result(
         done,
         as_json,
         lambda: say(f"{done['works']:,} works in {out / 'wikiart'}, lists in {out / 'wikiart_csv'}"),
     )
 
 
-@_command
+@command
 def collect(
     out: Annotated[Path, typer.Option(help="The collection to make.")],
     images: Annotated[Path | None, typer.Argument(help="Folder of images; not with --hub.")] = None,
@@ -200,10 +102,10 @@ def collect(
             f"{len(collection.table):,} works ({splits}), {classes}: {out}; every repair: {out / 'ledger.csv'}"
         )
 
-    _result({"collection": collection.info, **ledger.summary()}, as_json, show)
+    result({"collection": collection.info, **ledger.summary()}, as_json, show)
 
 
-@_command
+@command
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe's file, or the name of one of ours.")],
     data: Data,
@@ -225,7 +127,7 @@ def train(
     work(recipe, data, out, change, resume, start_from)
 
 
-@_command
+@command
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run (made by morelli train).")],
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
@@ -240,10 +142,10 @@ def evaluate(
     from morelli.jobs.evaluate import evaluate as work
 
     scores = work(run, split, data)
-    _result(scores, as_json, lambda: show_scores(scores))
+    result(scores, as_json, lambda: show_scores(scores))
 
 
-@_command
+@command
 def predict(
     run: Annotated[Path, typer.Argument(help="A run, or a folder with model.safetensors and model.json.")],
     images: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
@@ -263,9 +165,9 @@ def predict(
     from morelli.jobs.predict import predict as work
 
     done = work(run, images, out, batch_size, resume, max_pixels)
-    result = {"out": str(done.out), "images": done.images, "failed": done.failed}
+    summary = {"out": str(done.out), "images": done.images, "failed": done.failed}
     bad = f", {done.failed:,} could not be read (column error)" if done.failed else ""
-    _result(result, as_json, lambda: say(f"{done.images:,} images{bad}: {done.out}"))
+    result(summary, as_json, lambda: say(f"{done.images:,} images{bad}: {done.out}"))
     if done.failed == done.images:
         raise DataError(
             f"none of the {done.images:,} images could be read; the column error of {out} says why"
@@ -277,16 +179,3 @@ def _pair(text: str) -> tuple[str, list[str]]:
     if not equals or task not in ("artist", "style", "genre") or not names:
         raise UsageError(f"--only {text}: write task=Class,Class, for example style=Cubism,Rococo")
     return task, [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
-    if as_json:
-        typer.echo(json.dumps(value, ensure_ascii=False))
-    else:
-        show()
-
-
-def main() -> None:
-    """The console script."""
-    app(prog_name="morelli")
-    sys.exit(0)

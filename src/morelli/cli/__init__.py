@@ -1,0 +1,14 @@
+"""The command line: argument parsing and nothing else. Heavy modules are imported inside the commands."""
+
+import sys
+
+from morelli.cli import main_job, review
+from morelli.cli.app import app
+
+__all__ = ["app", "main", "main_job", "review"]
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="morelli")
+    sys.exit(0)

@@ -1,0 +1,60 @@
+"""Every recipe that comes with the package builds, trains a few steps, evaluates and is audited, on tiny paintings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import painted_collection
+
+from morelli import recipe as recipes
+from morelli.jobs.audit import audit
+from morelli.jobs.evaluate import evaluate
+from morelli.jobs.train import train
+
+TINY = ["image.size=64", "backbone.weights=none", "training.batch_size=16", "training.workers=0"]
+# a whole ViT-B is a gigabyte of checkpoint
+SMALLER = {"multitask-vit-convlstm": ["backbone.options={depth: 2, embed_dim: 48, num_heads: 3}"]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return painted_collection(tmp_path_factory.mktemp("data"), works=60)
+
+
+def changes(name: str) -> list[str]:
+    phases = len(recipes.load(name).phases)
+    return [*TINY, *(f"phases.{i}.epochs=1" for i in range(phases)), *SMALLER.get(name, [])]
+
+
+@pytest.fixture(scope="module")
+def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "artist"
+    train(Path("artist-resnet50-lstm"), data, run, changes("artist-resnet50-lstm"))
+    return run
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_a_recipe_trains_evaluates_and_is_audited(
+    name: str, data: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    start = request.getfixturevalue("artist_run") if name.endswith("from-artist") else None
+    if name == "artist-resnet50-lstm":
+        run = request.getfixturevalue("artist_run")
+    else:
+        train(Path(name), data, run := tmp_path / "run", changes(name), start_from=start)
+    scores = evaluate(run)
+    recipe = recipes.load(name)
+    assert set(scores["tasks"]) == set(recipe.tasks)
+    for task in recipe.tasks:
+        names = (run / f"class_names_{task}.txt").read_text().splitlines()
+        assert scores["tasks"][task]["n"] > 0 and set(scores["tasks"][task]["per_class"]) <= set(names)
+        assert (run / "report" / f"class_report_{task}.txt").exists()
+    assert {"best.ckpt", "last.ckpt"} <= {file.name for file in (run / "checkpoints").iterdir()}
+    told = json.loads((run / "model.json").read_text())["architecture"]
+    assert told["neck"]["kind"] == recipe.neck.kind and set(told["heads"]) == set(recipe.tasks)
+    done = audit(run, "entropy", top=3)
+    assert all(
+        task["judged"] == scores["tasks"][name]["n"] or task["judged"] for name, task in done["tasks"].items()
+    )

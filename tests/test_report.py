@@ -17,14 +17,16 @@ import pytest
 import sklearn.metrics as sk
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from test_gallery import write_collection
 
 from morelli.errors import DataError, RunError
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.judgement.scores import score
 from morelli.report import figures, style
-from morelli.report.curves import learning_curves_figure
+from morelli.report.curves import learning_curves_figure, outliers_figure
 from morelli.report.page import write_report
+from morelli.report.pictures import task_pictures
 from morelli.report.style import pretty
 
 LONG = "painter-of-the-mannerism-late-renaissance"
@@ -48,7 +50,7 @@ def truth(task: TaskPredictions) -> tuple[np.ndarray, np.ndarray]:
 def boxes(figure: Figure, axis: str) -> list[tuple[float, float, float, float]]:
     """The drawn extents of one axis's tick labels, in pixels."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     ticks = getattr(figure.axes[0], f"{axis}axis").get_major_ticks()
     return [tick.label1.get_window_extent(canvas.get_renderer()).extents for tick in ticks]
 
@@ -173,6 +175,66 @@ def test_the_learning_curves_draw_the_table_and_divide_the_phases(tmp_path: Path
         assert list(axes.lines[-1].get_xdata()) == [1.5, 1.5]
 
 
+def write_phases(path: Path, tasks: tuple[str, ...], epochs: tuple[int, ...] = (3, 2, 2)) -> pd.DataFrame:
+    """As training writes it: epochs begin at 1 in each phase; shares without any pattern."""
+    rng = np.random.default_rng(3)
+    rows = [(epoch + 1, phase + 1) for phase, count in enumerate(epochs) for epoch in range(count)]
+    table = pd.DataFrame(rows, columns=["epoch", "phase"])
+    names = ["lr", "train_loss", "val_loss"]
+    for task in tasks:
+        names += [f"val_{task}_accuracy", f"train_{task}_accuracy", f"val_{task}_unsure"]
+        names += [f"val_{task}_wrong_and_unsure"]
+    table[names] = rng.random((len(table), len(names)))
+    table.to_csv(path, index=False)
+    return table
+
+
+def test_epochs_that_begin_anew_in_each_phase_are_counted_on(tmp_path: Path) -> None:
+    write_phases(tmp_path / "metrics.csv", ("style",))
+    drawn = [learning_curves_figure(tmp_path / "metrics.csv"), outliers_figure(tmp_path / "metrics.csv")]
+    for axes in [axes for figure in drawn if figure is not None for axes in figure.axes]:
+        assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
+        assert [line.get_xdata()[0] for line in axes.lines[-2:]] == [3.5, 5.5]
+    assert [text.get_text().split()[-1] for text in drawn[0].axes[0].texts] == ["1", "2", "3"]
+
+
+def test_the_accuracy_on_training_works_is_dashed_in_the_colour_of_its_task(tmp_path: Path) -> None:
+    table = write_phases(tmp_path / "metrics.csv", ("artist", "genre"))
+    _, accuracy, rate = learning_curves_figure(tmp_path / "metrics.csv").axes
+    solid, dashed = accuracy.lines[0:4:2], accuracy.lines[1:4:2]
+    for task, one, other in zip(("artist", "genre"), solid, dashed, strict=True):
+        np.testing.assert_allclose(one.get_ydata(), table[f"val_{task}_accuracy"])
+        np.testing.assert_allclose(other.get_ydata(), table[f"train_{task}_accuracy"])
+        assert one.get_color() == other.get_color() == style.TASK_COLOURS[task]
+        assert (one.get_linestyle(), other.get_linestyle()) == ("-", "--")
+    legend = accuracy.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["artist", "genre", "on training works"]
+    assert accuracy.get_title("left") == "Accuracy"
+    assert rate.get_title("left") == "Learning rate (neck and heads)"
+
+
+@pytest.mark.parametrize("tasks", [("style",), ("artist", "style", "genre")])
+def test_the_outliers_figure_shows_accuracy_above_the_shares_of_outliers(
+    tmp_path: Path, tasks: tuple[str, ...]
+) -> None:
+    table = write_phases(tmp_path / "metrics.csv", tasks)
+    figure = outliers_figure(tmp_path / "metrics.csv")
+    assert figure is not None
+    upper, lower = figure.axes[: len(tasks)], figure.axes[len(tasks) :]
+    for task, above, below in zip(tasks, upper, lower, strict=True):
+        assert above.get_title("left") == task.capitalize()
+        np.testing.assert_allclose(above.lines[0].get_ydata(), table[f"val_{task}_accuracy"])
+        np.testing.assert_allclose(below.lines[0].get_ydata(), table[f"val_{task}_unsure"])
+        np.testing.assert_allclose(below.lines[1].get_ydata(), table[f"val_{task}_wrong_and_unsure"])
+        assert below.yaxis.get_major_formatter()(0.25) == "25%"
+
+
+def test_a_run_that_did_not_count_outliers_has_no_figure_of_them(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "metrics.csv", epochs=3)
+    assert outliers_figure(tmp_path / "metrics.csv") is None
+
+
 def test_one_epoch_is_drawn_and_a_foreign_table_is_refused(tmp_path: Path) -> None:
     write_metrics(tmp_path / "metrics.csv", epochs=1)
     assert style.png(learning_curves_figure(tmp_path / "metrics.csv")).startswith(b"\x89PNG")
@@ -217,13 +279,9 @@ class Balance(HTMLParser):
         self.text += data
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run without metrics.csv, with names that would break a careless page."""
-    folder = tmp_path_factory.mktemp("runs") / "a <b>run"
+def write_run(folder: Path, tasks: dict[str, TaskPredictions]) -> Path:
+    """A run of 900 works without metrics.csv, model.json or paintings."""
     folder.mkdir()
-    tasks = {"artist": task_of(45, seed=1), "style": task_of(4, seed=2)}
-    tasks["style"].names[1] = "<script>alert(1)</script>"
     ids = [f"w{i}" for i in range(900)]
     table = pd.DataFrame({"id": ids, "split": "test", "artist_name": None})
     for name, task in tasks.items():
@@ -238,8 +296,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With many classes, and with names that would break a careless page."""
+    tasks = {"artist": task_of(45, seed=1), "style": task_of(4, seed=2)}
+    tasks["style"].names[1] = "<script>alert(1)</script>"
+    return write_run(tmp_path_factory.mktemp("runs") / "a <b>run", tasks)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With few classes and coarse figures, which are soon drawn."""
+    monkeypatch.setattr(style, "DPI", 36)
+    return write_run(tmp_path / "small", {"style": task_of(4, seed=2), "genre": task_of(3, seed=3)})
+
+
+@pytest.fixture(scope="module")
 def page(run: Path) -> Path:
-    return write_report(run, "test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 48)
+        return write_report(run, "test")
 
 
 def test_the_page_is_balanced_html_that_needs_no_other_file(run: Path, page: Path) -> None:
@@ -276,15 +351,90 @@ def test_the_report_has_class_reports_and_no_leftovers(page: Path) -> None:
     assert LONG + "-5" in (page.parent / "class_report_artist.txt").read_text(encoding="utf-8")
 
 
-def test_the_same_run_gives_the_same_report_and_metrics_add_only_the_curves(run: Path, page: Path) -> None:
-    before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
-    write_metrics(run / "metrics.csv", epochs=4)
-    write_report(run, "test")
-    (run / "metrics.csv").unlink()
-    after = {path.name: path.read_bytes() for path in page.parent.iterdir()}
-    curves, html = after.pop("curves.png"), after.pop("index.html")
-    assert before.pop("index.html") != html and base64.b64encode(curves) in html
+def test_the_same_run_gives_the_same_report_and_more_files_add_only_their_pictures(small: Path) -> None:
+    def report() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in write_report(small, "test").parent.iterdir()}
+
+    before = report()
+    phases = [{"train": "none"}, {"train": 2}]
+    facts = {"image": {"size": 96}, "backbone": {"name": "resnet18", "parameters": 1000}}
+    (small / "model.json").write_text(json.dumps({"recipe": {"phases": phases}}))
+    assert report() == before  # an older run's model.json says nothing of its architecture
+    (small / "model.json").write_text(json.dumps({"architecture": facts, "recipe": {"phases": phases}}))
+    write_phases(small / "metrics.csv", ("style", "genre"))
+    after = report()
+    for name in ("curves.png", "outliers.png", "architecture.png"):
+        picture = base64.b64encode(after.pop(name))
+        assert picture in after["index.html"] and picture not in before["index.html"]
+    assert after.pop("index.html") != before.pop("index.html")
     assert after == before
+
+
+@pytest.mark.parametrize(("classes", "top", "folded"), [(10, 0, 0), (11, 1, 0), (27, 1, 0), (45, 1, 2)])
+def test_more_than_ten_classes_begin_with_the_ten_most_frequent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, top: int, folded: int
+) -> None:
+    asked: list[int | None] = []
+
+    def draw(task: TaskPredictions, title: str, top: int | None = None, name: str | None = None) -> Figure:
+        asked.append(top)
+        return style.figure(1, 1)
+
+    monkeypatch.setattr(figures, "confusion_figure", draw)
+    monkeypatch.setattr(figures, "per_class_f1_figure", lambda *a, **k: style.figure(1, 1))
+    made = task_pictures(tmp_path, "style", task_of(classes), "test")
+    assert sorted(str(n) for n in asked) == ["10"] * top + ["None"]
+    names = [picture.file for picture in made]
+    assert names[0] == ("confusion_style_top.png" if top else "confusion_style.png")
+    assert "confusion_style.png" in names and len(names) == 3 + top
+    assert sum(picture.folded for picture in made) == folded
+    assert not made[0].folded
+
+
+def test_the_most_represented_artists_are_counted_by_split(small: Path) -> None:
+    table = pd.read_parquet(small / "collection.parquet")
+    rng = np.random.default_rng(0)
+    chances = np.arange(1, 15) / np.arange(1, 15).sum()
+    table["artist_name"] = rng.choice([f"artist-{chr(97 + i)}x" for i in range(14)], len(table), p=chances)
+    table["split"] = rng.choice(["train", "val", "test", "none"], len(table))
+    table.loc[::7, "artist_name"] = None
+    table.to_parquet(small / "collection.parquet")
+    html = write_report(small, "test").read_text(encoding="utf-8")
+    rows = re.findall(r'<tr><th scope="row">(Artist .x)</th>((?:<td>[\d,]+</td>)+)</tr>', html)
+    shown = {name: [int(n) for n in re.findall(r"\d+", cells)] for name, cells in rows}
+    used = table[table["split"] != "none"]
+    counts = used["artist_name"].value_counts()
+    assert len(shown) == 10
+    assert [row[-1] for row in shown.values()] == list(counts.iloc[:10])
+    for name, row in shown.items():
+        works = used[used["artist_name"] == name.lower().replace(" ", "-")]
+        assert row[:-1] == [(works["split"] == split).sum() for split in ("train", "val", "test")]
+
+
+def test_without_its_collection_the_report_says_so_in_one_line(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    assert html.count("No sample works are shown: their collection is gone") == 1
+    assert 'id="samples"' not in html
+
+
+def test_sample_works_are_on_the_page_with_all_but_the_first_folded(small: Path, tmp_path: Path) -> None:
+    write_collection(tmp_path / "collection", [f"w{i}" for i in range(900)])
+    (small / "collection.txt").write_text(str(tmp_path / "collection"))
+    page = write_report(small, "test")
+    html = page.read_text(encoding="utf-8")
+    parsed = Balance()
+    parsed.feed(html)
+    assert parsed.wrong == [] and parsed.open == [] and "No sample works" not in html
+    samples = [source for source in parsed.found["src"] if source.startswith("data:image/jpeg;base64,")]
+    names = ["samples_all.jpg", "samples_one.jpg", "samples_none.jpg"]
+    assert [base64.b64decode(source.partition(",")[2]) for source in samples] == [
+        (page.parent / name).read_bytes() for name in names
+    ]
+    section = html[html.index('id="samples"') : html.index('id="style"')]
+    assert section.count("<details>") == 2 and section.index("<img") < section.index("<details>")
+    scores = json.loads((small / "scores-test.json").read_text())
+    right = round(scores["joint_exact_match"] * scores["joint_n"])
+    assert f"Works with both tasks right: 10 of {right}, drawn at random." in section
 
 
 @pytest.mark.parametrize("part", ["scores-test.json", "predictions-test.parquet", "collection.parquet"])

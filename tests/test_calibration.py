@@ -8,7 +8,16 @@ from scipy.special import log_softmax, softmax
 
 from morelli.errors import DataError
 from morelli.judgement import metrics
-from morelli.judgement.calibration import HIGHEST, LOWEST, apply_temperature, fit_temperature
+from morelli.judgement.calibration import (
+    HIGHEST,
+    LOWEST,
+    apply_temperature,
+    before_and_after,
+    fit_temperature,
+    uncalibrated,
+)
+from morelli.judgement.predictions import TaskPredictions
+from morelli.report.calibration_figures import abstention_figure, before_after_figure
 
 
 def honest_works(works: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,3 +97,63 @@ def test_nonsense_is_refused() -> None:
     for t in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(DataError, match="positive"):
             apply_temperature(np.array([[0.5, 0.5]]), t)
+
+
+@pytest.mark.parametrize("t", [0.5, 1.0, 2.3])
+def test_the_temperature_is_taken_back(t: float) -> None:
+    logits, _ = honest_works(400, 6, seed=6)
+    raw = softmax(logits, axis=1)
+    np.testing.assert_allclose(uncalibrated(apply_temperature(raw, t), t), raw, rtol=1e-4, atol=1e-7)
+
+
+def test_before_and_after_are_the_errors_without_and_with_the_temperature() -> None:
+    logits, labels = honest_works(4000, 8, seed=7)
+    labels[:50] = -1
+    raw = softmax(2.5 * logits, axis=1)
+    found = before_and_after(labels, apply_temperature(raw, 2.5), 2.5)
+    assert found["temperature"] == 2.5
+    for when, logit in (("before", 2.5 * logits), ("after", logits)):
+        given = labels, softmax(logit, axis=1)
+        assert found[when] == {
+            "ece": pytest.approx(metrics.expected_calibration_error(*given), abs=1e-5),
+            "ece_equal_mass": pytest.approx(metrics.equal_mass_calibration_error(*given), abs=1e-5),
+            "classwise_ece": pytest.approx(metrics.classwise_calibration_error(*given), abs=1e-4),
+            "nll": pytest.approx(metrics.nll(*given), rel=1e-4),
+        }
+    assert all(found["after"][name] < 0.5 * found["before"][name] for name in ("ece", "ece_equal_mass"))
+    assert found["after"]["nll"] < found["before"]["nll"]
+    nothing = before_and_after(np.full(3, -1), raw[:3], 2.0)
+    assert set(nothing["before"].values()) == set(nothing["after"].values()) == {None}
+
+
+def overconfident_task(works: int = 3000) -> tuple[TaskPredictions, float]:
+    logits, labels = honest_works(works, 6, seed=8)
+    labels[:9] = -1
+    probabilities = apply_temperature(softmax(2 * logits, axis=1), 2.0)
+    return TaskPredictions([f"c{k}" for k in range(6)], labels.astype(np.int32), probabilities), 2.0
+
+
+def test_the_figure_shows_both_reliability_diagrams() -> None:
+    task, t = overconfident_task()
+    drawn = before_after_figure(task, "Style (test)", t)
+    before = TaskPredictions(task.names, task.labels, uncalibrated(task.probabilities, t))
+    for axes, given in zip(drawn.axes[:2], (before, task), strict=True):
+        _, _, right = metrics.calibration_bins(given.labels, given.probabilities)
+        heights = [bar.get_height() for bar in axes.containers[0]]
+        assert heights == pytest.approx(list(right[~np.isnan(right)]))
+        error = metrics.expected_calibration_error(given.labels, given.probabilities)
+        assert f"ECE {error:.3f}" in axes.get_title("left")
+
+
+def test_the_abstention_figure_draws_the_curve_and_marks_the_threshold() -> None:
+    task, _ = overconfident_task()
+    axes = abstention_figure({"style": task}, "t", {"style": 0.9}).axes[0]
+    _, line, dot = axes.lines
+    right = (task.predicted == task.labels)[task.known]
+    sure = task.confidence[task.known]
+    assert line.get_xdata()[-1] == 1 and line.get_ydata()[-1] == pytest.approx(right.mean())
+    assert dot.get_xdata()[0] == pytest.approx((sure >= 0.9).mean())
+    assert dot.get_ydata()[0] == pytest.approx(right[sure >= 0.9].mean())
+    unknown = TaskPredictions(task.names, np.full_like(task.labels, -1), task.probabilities)
+    for drawn in (abstention_figure({"style": unknown}, "t"), before_after_figure(unknown, "t", 2.0)):
+        assert [text.get_text() for text in drawn.axes[0].texts] == ["no work with a known label"]

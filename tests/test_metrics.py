@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -181,3 +182,83 @@ def test_the_bootstrap_of_a_large_split_takes_under_two_seconds() -> None:
     (low, high), _ = metrics.bootstrap(confusion)
     assert time.process_time() - start < 2
     assert low < confusion.trace() / 24421 < high
+
+
+def test_equal_mass_bins_by_hand() -> None:
+    # six works in three bins of two: (.5 .6) one right, (.7 .8) both right, (.9 1) one right
+    confidence = np.array([0.9, 0.5, 0.8, 0.6, 1.0, 0.7])
+    right = np.array([True, True, True, False, False, True])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.where(right, 0, 1)
+    expected = (abs(1.1 - 1) + abs(1.5 - 2) + abs(1.9 - 1)) / 6
+    assert metrics.equal_mass_calibration_error(labels, probabilities, bins=3) == pytest.approx(expected)
+
+
+def test_equal_mass_error_agrees_with_a_plain_loop(given: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, probabilities = known(given)
+    confidence = probabilities.max(axis=1).astype(float)
+    assert len(np.unique(confidence)) == len(confidence)
+    order = np.argsort(confidence)
+    right = probabilities.argmax(axis=1) == labels
+    total, bins = 0.0, 15
+    edges = [-(-len(order) * b // bins) for b in range(bins + 1)]  # rank r lies in bin ⌊15 r / n⌋
+    for low, high in pairwise(edges):
+        own = order[low:high]
+        total += abs(right[own].sum() - confidence[own].sum())
+    assert metrics.equal_mass_calibration_error(*given) == pytest.approx(total / len(order))
+
+
+def test_works_of_equal_confidence_share_a_bin_whatever_their_order() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.choice([0.6, 0.7, 0.9], 200)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = (rng.random(200) < 0.4).astype(int)
+    expected = sum(abs(((labels == 0) - confidence)[confidence == c].sum()) for c in (0.6, 0.7, 0.9)) / 200
+    for order in (np.arange(200), rng.permutation(200)):
+        found = metrics.equal_mass_calibration_error(labels[order], probabilities[order])
+        assert found == pytest.approx(expected)
+
+
+def test_the_classwise_error_by_hand() -> None:
+    # two bins a class: of class 0 the works at .8 and .9 (one is it) and the one at .2 (it is); of class 1 alike
+    probabilities = np.array([[0.8, 0.2], [0.9, 0.1], [0.2, 0.8]])
+    labels = np.array([0, 1, 0])
+    first = abs(1.7 - 1) + abs(0.2 - 1)
+    second = abs(0.3 - 1) + abs(0.8 - 0)
+    assert metrics.classwise_calibration_error(labels, probabilities, bins=2) == pytest.approx(
+        (first + second) / 2 / 3
+    )
+
+
+def test_the_classwise_error_agrees_with_torchmetrics_class_by_class(
+    given: tuple[np.ndarray, np.ndarray],
+) -> None:
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    labels, probabilities = known(given)
+    errors = [
+        float(
+            binary_calibration_error(
+                torch.tensor(probabilities[:, k]), torch.tensor((labels == k).astype(int)), n_bins=15
+            )
+        )
+        for k in range(probabilities.shape[1])
+    ]
+    assert metrics.classwise_calibration_error(*given) == pytest.approx(np.mean(errors), abs=1e-6)
+
+
+def test_balanced_accuracy_is_scikit_learns(given: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, probabilities = known(given)
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        expected = sk.balanced_accuracy_score(labels, probabilities.argmax(axis=1))
+    assert metrics.balanced_accuracy(*given) == pytest.approx(expected)
+
+
+def test_the_further_figures_are_nan_without_known_labels() -> None:
+    labels, probabilities = np.array([-1, -1]), np.full((2, 3), 1 / 3)
+    for figure in (
+        metrics.equal_mass_calibration_error,
+        metrics.classwise_calibration_error,
+        metrics.balanced_accuracy,
+    ):
+        assert math.isnan(figure(labels, probabilities))

@@ -10,11 +10,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_distances
 
 from morelli.errors import DataError, UsageError
+from morelli.judgement.evidence import Case, Column, Shared
 from morelli.judgement.predictions import TaskPredictions
 from morelli.judgement.rules import RULES, Rule, parse_rule
 from morelli.judgement.uncertainty import entropy, given_probability, normalised_entropy, per_class
 
-LABEL_FREE = ("entropy", "max-softmax<0.6")
+LABEL_FREE = ("entropy", "max-softmax<0.6", "energy")
+LABEL_RULES = tuple(name for name, rule in RULES.items() if rule.question == "label")
 
 
 def planted(
@@ -37,6 +39,18 @@ def planted(
     return task, embedding.astype(np.float32), wrong
 
 
+def case_of(task: TaskPredictions, embedding: np.ndarray) -> Case:
+    """With a second opinion, and an artist who nearly always works in one class."""
+    rng = np.random.default_rng(1)
+    works = len(task.labels)
+    true = task.predicted
+    scores = rng.normal(size=task.probabilities.shape) + 3 * np.eye(len(task.names))[true]
+    second = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
+    artist = np.where(rng.random(works) < 0.97, true, rng.integers(0, len(task.names), works))
+    others = {"artist": Column(artist.astype(np.int64), [f"a{k}" for k in range(len(task.names))])}
+    return Case("style", task, Shared(embedding, np.arange(works)), second, others)
+
+
 def of(labels: list[int], probabilities: list[list[float]]) -> TaskPredictions:
     names = [f"c{k}" for k in range(len(probabilities[0]))]
     return TaskPredictions(names, np.array(labels, np.int32), np.array(probabilities, np.float32))
@@ -45,9 +59,11 @@ def of(labels: list[int], probabilities: list[list[float]]) -> TaskPredictions:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_every_rule_scores_flags_and_leaves_its_input_alone(rule: Rule) -> None:
     task, embedding, _ = planted()
-    for array in (task.labels, task.probabilities, embedding):
+    case = case_of(task, embedding)
+    assert case.second is not None
+    for array in (task.labels, task.probabilities, embedding, case.second):
         array.flags.writeable = False
-    verdicts = rule.verdicts(task, embedding, top=25)
+    verdicts = rule.of_case(case, top=25)
     assert verdicts.score.shape == verdicts.flagged.shape == (600,)
     assert verdicts.score.dtype == np.float64 and verdicts.flagged.dtype == bool
     judged = ~np.isnan(verdicts.score)
@@ -57,10 +73,10 @@ def test_every_rule_scores_flags_and_leaves_its_input_alone(rule: Rule) -> None:
     assert verdicts.score[verdicts.flagged].min() >= verdicts.score[judged & ~verdicts.flagged].max()
 
 
-@pytest.mark.parametrize("name", sorted(RULES.keys() - set(LABEL_FREE)))
+@pytest.mark.parametrize("name", [*LABEL_RULES, "centroid"])
 def test_rules_that_read_the_label_rank_planted_wrong_labels_far_above_chance(name: str) -> None:
     task, embedding, wrong = planted()
-    score = RULES[name].verdicts(task, embedding).score
+    score = RULES[name].of_case(case_of(task, embedding)).score
     assert roc_auc_score(wrong[task.known], score[task.known]) > 0.9
     assert np.isnan(score[~task.known]).all() and not np.isnan(score[task.known]).any()
 
@@ -216,7 +232,28 @@ def test_the_table_by_class_of_a_hand_worked_case() -> None:
 def test_without_a_known_label_the_table_by_class_is_empty_and_only_label_free_rules_judge() -> None:
     task = of([-1, -1], [[0.5, 0.5], [0.9, 0.1]])
     for name, rule in RULES.items():
-        verdicts = rule.verdicts(task, np.ones((2, 3), np.float32))
+        case = case_of(task, np.ones((2, 3), np.float32))
+        verdicts = rule.of_case(case)
         assert np.isnan(verdicts.score).all() == (name not in LABEL_FREE)
         table = per_class(task, verdicts.flagged)
         assert table.empty and "error_rate" in table.columns
+
+
+def test_only_works_among_those_asked_for_are_flagged_and_as_many() -> None:
+    task, embedding, _ = planted()
+    case, among = case_of(task, embedding), np.arange(600) % 3 == 0
+    for rule in RULES.values():
+        everything, some = rule.of_case(case), rule.of_case(case, among=among)
+        np.testing.assert_array_equal(some.score[among], everything.score[among])
+        assert np.isnan(some.score[~among]).all() and not some.flagged[~among].any()
+        if everything.finding.flagged is None:
+            assert some.flagged.sum() == 25
+        else:
+            np.testing.assert_array_equal(some.flagged, everything.flagged & among)
+
+
+def test_each_rule_asks_one_of_the_two_questions_and_the_five_systems_need_no_cross_fitting() -> None:
+    systems = {"entropy", "given-label", "max-softmax", "wrong-and-unsure", "centroid"}
+    assert {rule.kind for rule in RULES.values() if not rule.cross_fit} == systems
+    unlike = {"knn-distance", "relative-mahalanobis", "centre-distance", "energy"}
+    assert {r.kind for r in RULES.values() if r.cross_fit and r.question == "work"} == unlike

@@ -12,8 +12,9 @@ import sklearn.metrics as sk
 
 from morelli.errors import DataError
 from morelli.judgement.baselines import baselines
+from morelli.judgement.conformal import fit_thresholds
 from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.scores import class_report, score
+from morelli.judgement.scores import class_report, score, trust_scores
 
 FIELDS = {
     *("n", "accuracy", "accuracy_ci95", "top5", "macro_f1", "macro_f1_ci95", "weighted_f1"),
@@ -184,3 +185,44 @@ def test_the_class_report_agrees_with_scikit_learn_and_is_sorted_by_support() ->
 
 
 MEANS = [("macro mean", "macro avg"), ("weighted mean", "weighted avg")]
+
+
+TRUST = {"calibration", "logit_adjusted", "shots", "conformal", "selective"}
+
+
+def drawn(works: int, seed: int) -> tuple[Predictions, pd.DataFrame]:
+    """Works of a skewed style and an all but unknown genre, and a table that holds them as its split ``train``."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, works, p=[0.8, 0.15, 0.05]).astype(np.int32)
+    scores = rng.normal(size=(works, 3)) + 1.5 * np.eye(3)[labels]
+    probabilities = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
+    genre = TaskPredictions(["x", "y", "z"], np.full(works, -1, np.int32), probabilities)
+    tasks = {"style": TaskPredictions(["a", "b", "c"], labels, probabilities), "genre": genre}
+    ids = [f"w{i}" for i in range(works)]
+    table = pd.DataFrame({"id": ids, "split": "train", "artist_name": None, "style": labels, "genre": -1})
+    return Predictions(ids, ids, tasks), table
+
+
+def test_what_is_tuned_on_validation_is_left_out_without_it() -> None:
+    predictions, table = drawn(300, seed=2)
+    found = trust_scores(predictions, table, {"style": 2.0}, {}, None)
+    assert set(found) == {"style", "genre"} and all(set(task) == TRUST for task in found.values())
+    assert found["style"]["calibration"]["temperature"] == 2.0
+    assert found["style"]["logit_adjusted"] is None and found["style"]["conformal"] is None
+    assert found["style"]["selective"]["target"] is None
+    assert found["style"]["shots"]["many"]["works"] > 0
+    json.dumps(found, allow_nan=False)
+
+
+def test_thresholds_of_training_are_preferred_to_those_of_validation() -> None:
+    predictions, table = drawn(300, seed=2)
+    validation, _ = drawn(400, seed=3)
+    fresh = trust_scores(predictions, table, {}, {}, validation)
+    expected = fit_thresholds(validation.tasks["style"].labels, validation.tasks["style"].probabilities)
+    methods = fresh["style"]["conformal"]["methods"]
+    assert {name: m["threshold"] for name, m in methods.items()} == expected["thresholds"]
+    stored = {"style": {"coverage": 0.5, "works": 7, "thresholds": {"lac": 0.4}}}
+    kept = trust_scores(predictions, table, {}, stored, validation)["style"]["conformal"]
+    assert (kept["coverage"], kept["works"], list(kept["methods"])) == (0.5, 7, ["lac"])
+    assert fresh["genre"]["conformal"] is None and fresh["genre"]["selective"] is None
+    json.dumps(fresh, allow_nan=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from morelli.errors import DataError, UsageError
 from morelli.judgement import search
@@ -32,9 +34,9 @@ def vectors_of(works: int, width: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a search crosses many blocks of rows and of queries, the last ones not full."""
+    """So that a search filters, and crosses many blocks of rows, the last one not full."""
     monkeypatch.setattr(search, "_ROWS", 700)
-    monkeypatch.setattr(search, "_QUERIES", 64)
+    monkeypatch.setattr(search, "_SPARE", 40)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -65,6 +67,90 @@ def test_works_at_the_same_distance_come_in_the_order_of_their_rows(tmp_path: Pa
         cosines = directions @ directions[number] / np.linalg.norm(directions, axis=1)
         order = np.argsort(-cosines)
         assert found.tolist() == [row for direction in order for row in np.flatnonzero(which == direction)]
+
+
+def clusters(works: int, width: int, spread: float) -> np.ndarray:
+    """Works packed so closely around five directions that the filter cannot tell those of a cluster apart."""
+    rng = np.random.default_rng(8)
+    return (vectors_of(5, width)[rng.integers(5, size=works)]) + spread * rng.normal(size=(works, width))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 0.3, 30.0])
+def test_the_filter_never_loses_a_near_work_however_closely_works_lie(spread: float, tmp_path: Path) -> None:
+    embedding = clusters(3000, 20, spread).astype(np.float32)
+    embedding[7] = np.eye(20)[3]  # one far out coarsens the steps of all
+    index = index_of(tmp_path, embedding)
+    queries = np.concatenate([embedding[:40], vectors_of(20, 20, seed=4)])
+    distances, rows = index.search(queries, 25)
+    units = normalize(queries.astype(float))
+    truth = np.rint((1 - units @ index.vectors.T.astype(float)) * 1e7)
+    order = np.lexsort([np.broadcast_to(np.arange(3000), truth.shape), truth], axis=1)[:, :25]
+    np.testing.assert_allclose(distances, np.take_along_axis(truth, order, 1) / 1e7, atol=2e-7)
+    assert (rows == order).mean() > 0.999
+
+
+def test_the_filter_reads_a_small_part_of_the_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = index_of(tmp_path, vectors_of(20_000, 64))
+    read: list[int] = []
+    original = Index._nearest
+    monkeypatch.setattr(
+        Index, "_nearest", lambda self, unit, k, rows: read.append(len(rows)) or original(self, unit, k, rows)
+    )
+    index.search(vectors_of(20, 64, seed=1), 10)
+    assert len(read) == 20 and max(read) < 500
+
+
+@pytest.fixture
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """An index of 6,000 works as one of more than 200,000 would be."""
+    monkeypatch.setattr(search, "EXACT", 5999)
+    return index_of(tmp_path / "graph", clusters(6000, 32, 20.0).astype(np.float32))
+
+
+def test_beyond_the_limit_a_graph_is_searched_and_finds_nearly_all_of_the_nearest(graph: Index) -> None:
+    assert graph.backend == "hnsw"
+    queries = clusters(100, 32, 20.0)
+    truth = cosine_distances(queries, graph.vectors.astype(float))
+    distances, rows = graph.search(queries, 10)
+    wanted = np.argsort(truth, axis=1)[:, :10]
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, wanted, strict=True)])
+    assert recall >= 0.95
+    np.testing.assert_allclose(distances, np.take_along_axis(truth, rows, 1), atol=2e-7)
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("left_out", [1, 200, 3000])
+def test_a_graph_leaves_out_what_is_not_allowed_and_is_exact_where_much_is(
+    left_out: int, graph: Index
+) -> None:
+    queries = clusters(20, 32, 20.0)
+    truth = cosine_distances(queries, graph.vectors.astype(float))
+    allowed = np.ones(6000, dtype=bool)
+    allowed[np.argsort(truth[0])[:left_out]] = False
+    distances, rows = graph.search(queries, 10, allowed)
+    assert rows.shape == (20, 10) and allowed[rows].all()
+    if left_out > 256:
+        nearest = np.sort(np.where(allowed, truth, 9), axis=1)[:, :10]
+        np.testing.assert_allclose(distances, nearest, atol=2e-7)
+
+
+def test_the_backend_is_chosen_by_the_number_of_works_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [search.backend_of(works) for works in (1, 200_000, 200_001)] == ["exact", "exact", "hnsw"]
+    assert index_of(tmp_path, vectors_of(9, 4)).backend == "exact"
+    assert "search is exact" in capsys.readouterr().err
+
+
+def test_an_index_of_another_version_is_not_opened(tmp_path: Path) -> None:
+    index_of(tmp_path, vectors_of(9, 4))
+    about = json.loads((tmp_path / "index.json").read_text())
+    (tmp_path / "index.json").write_text(json.dumps(about | {"version": 1}))
+    with pytest.raises(DataError, match="another version"):
+        Index.open(tmp_path)
 
 
 def test_distances_are_zero_to_itself_one_at_a_right_angle_and_two_to_the_opposite(tmp_path: Path) -> None:
@@ -129,7 +215,7 @@ def test_a_build_that_breaks_off_leaves_no_index_of_two_halves(
         Index.open(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "works.parquet", "index.json"])
+@pytest.mark.parametrize("name", ["vectors.npy", "codes.faiss", "works.parquet", "index.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "another's"])
 def test_a_damaged_index_is_said_and_not_searched(name: str, damage: str, tmp_path: Path) -> None:
     index_of(tmp_path / "a", vectors_of(40, 6))

@@ -20,6 +20,7 @@ from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, UsageError
+from morelli.jobs import queries
 from morelli.jobs import similar as job
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
@@ -300,3 +301,123 @@ def test_an_image_that_cannot_be_read_and_a_collection_that_is_gone_are_said(
     (run / "collection.txt").unlink()
     with pytest.raises(RunError, match=r"collection\.txt: missing"):
         similar(run, "anything")
+
+
+def test_an_artist_is_sought_by_the_mean_direction_of_the_works(world: Path) -> None:
+    predictions, table = read(world / "r" / "predictions-all.parquet"), table_of(world)
+    name = table["artist_name"].mode()[0]
+    own = (table["artist_name"] == name).to_numpy()
+    assert predictions.embedding is not None
+    units = predictions.embedding.astype(float)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    distances = pd.Series(cosine_distances(units[own].mean(axis=0, keepdims=True), units)[0], predictions.ids)
+    found = similar(world / "r", None, k=1000, artist=name.replace("-", " ").title())
+    assert [r["id"] for r in found["results"]] == list(distances.sort_values().index)
+    np.testing.assert_allclose([r["distance"] for r in found["results"]], distances.sort_values(), atol=1e-6)
+    others = similar(world / "r", None, k=1000, same_artist=False, artist=name)["results"]
+    assert [r["id"] for r in others] == list(distances[~own].sort_values().index)
+
+
+def test_filters_leave_the_works_that_fit_in_the_order_they_had(world: Path) -> None:
+    collection, table = Collection.open(world / "c"), table_of(world)
+    styles = [collection.vocabularies["style"][number] for number in (0, 1)]
+    work = table["id"].iloc[4]
+    full = [r["id"] for r in similar(world / "r", work, k=1000)["results"]]
+    where = {"style": f"{styles[0].lower()}, {styles[1]}", "split": "train"}
+    fits = set(table["id"][table["style"].isin([0, 1]) & (table["split"] == "train")])
+    assert 0 < len(fits - {work}) < len(full)
+    found = [r["id"] for r in similar(world / "r", work, k=1000, where=where)["results"]]
+    assert found == [name for name in full if name in fits]
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("1890..1910", [1890, 1900, 1910]),
+        ("1910..", [1910, 1950]),
+        ("..1889", [1850, 1889]),
+        ("1900", [1900]),
+        ("1850,1910..1950", [1850, 1910, 1950]),
+    ],
+)
+@pytest.mark.parametrize("kind", [float, str])
+def test_a_range_of_numbers_holds_its_ends_and_no_unknown_one(
+    text: str, fits: list[int], kind: type, run: Path
+) -> None:
+    if kind is str and ".." not in text:
+        text = f"{text}..{text}"
+    years = [1850, 1889, 1890, 1900, 1910, 1950, None]
+    file = run.parent / "c" / "collection.parquet"
+    table = pd.read_parquet(file)
+    column = [None if years[row % 7] is None else kind(years[row % 7]) for row in range(len(table))]
+    table.assign(year=column).to_parquet(file)
+    mask = queries.rows_where(Collection.open(run.parent / "c"), {"year": text})
+    assert mask.tolist() == [years[row % 7] in fits for row in range(len(table))]
+
+
+def test_filters_that_say_nothing_true_are_refused_with_a_suggestion(world: Path) -> None:
+    collection = Collection.open(world / "c")
+    style = collection.vocabularies["style"][0]
+    for where, message in (
+        ({"stile": style}, "has no column stile; did you mean style"),
+        ({"style": style[:-1]}, f"no work has the style {style[:-1]}; did you mean {style}"),
+        ({"width": "wide"}, "wide is neither a number nor a range"),
+        ({"style": " , "}, "gives no value"),
+        ({"width": "1..2"}, r"--where width=1\.\.2: no work of the collection fits"),
+        ({"artist": "nobody"}, "no work has the artist nobody"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            queries.rows_where(collection, where)
+
+
+@pytest.mark.parametrize("by", ["id", "file"])
+def test_near_duplicates_of_the_query_are_left_out_when_asked(by: str, run: Path) -> None:
+    file = run.parent / "c" / "collection.parquet"
+    table = pd.read_parquet(file)
+    work = table.iloc[9]
+    table["group"] = np.where(table.index.isin([9, 20, 41]), 5000, table["group"])
+    table.to_parquet(file)
+    query = work["id"] if by == "id" else work["file"]
+    full = [r["id"] for r in similar(run, query, k=1000)["results"]]
+    found = [r["id"] for r in similar(run, query, k=1000, near_duplicates=False)["results"]]
+    assert found == [name for name in full if name not in set(table["id"].iloc[[9, 20, 41]])]
+    assert len(full) - len(found) == (2 if by == "id" else 3)
+
+
+def test_diversity_chooses_among_the_nearest_and_begins_with_the_nearest(world: Path) -> None:
+    work = table_of(world)["id"].iloc[0]
+    plain = similar(world / "r", work, k=1000)["results"]
+    mixed = similar(world / "r", work, k=6, diversity=0.8)["results"]
+    assert mixed[0] == plain[0] and [r["rank"] for r in mixed] == list(range(1, 7))
+    assert {r["id"] for r in mixed} <= {r["id"] for r in plain[:60]}
+    assert [r["id"] for r in mixed] != [r["id"] for r in plain[:6]]
+    assert all(r["distance"] == next(p["distance"] for p in plain if p["id"] == r["id"]) for r in mixed)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "message"),
+    [
+        (None, {}, "one of the two"),
+        ("ID", {"artist": "somebody"}, "one of the two"),
+        ("ID", {"diversity": 1.5}, "--diversity 1.5"),
+        (None, {"artist": "nobody-at-all"}, "--artist nobody-at-all: no work has the artist"),
+    ],
+)
+def test_a_query_must_be_a_painting_or_an_artist(
+    query: str | None, options: dict[str, Any], message: str, world: Path, readings: list[int]
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        similar(world / "r", query and table_of(world)["id"].iloc[0], **options)
+    assert readings == []
+
+
+def test_an_index_of_an_older_version_is_made_again_without_a_word_of_error(
+    run: Path, readings: list[int]
+) -> None:
+    work = table_of(run.parent)["id"].iloc[2]
+    before = similar(run, work)
+    about = json.loads((run / "index" / "index.json").read_text())
+    (run / "index" / "index.json").write_text(json.dumps(about | {"version": 1}))
+    (run / "index" / "codes.faiss").unlink()
+    assert similar(run, work) == before
+    assert len(readings) == 2 and (run / "index" / "codes.faiss").exists()

@@ -71,6 +71,9 @@ def collect(
     top_artists: Annotated[int | None, typer.Option(help="Keep only the most represented artists.")] = None,
     only: Annotated[list[str], typer.Option(help="task=Class,Class: keep only these works.")] = [],  # noqa: B006
     subset: Annotated[int | None, typer.Option(help="A random subset of this many works.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="An audit's candidates.csv with the column correct_label filled in.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split and the subset.")] = 0,
     max_pixels: Annotated[int, typer.Option(help="Larger images are rejected.")] = 250_000_000,
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
@@ -90,6 +93,7 @@ def collect(
     chosen = dict(_pair(text) for text in only)
     sources = {"images": images, "lists": lists, "table": table, "hub": hub, "folders": folders}
     choice = {"artists": artists, "min_works": min_works, "top_artists": top_artists, "only": chosen}
+    choice |= {"corrections": corrections}
     how = {"size": size, "split": split, "subset": subset, "seed": seed, "max_pixels": max_pixels}
     options = CollectOptions(out=out, processes=processes, overwrite=overwrite, **sources, **choice, **how)  # type: ignore[arg-type]
     collection, ledger = work(options)

@@ -1,50 +1,74 @@
-"""What a curator does with a run's answers: audit, similar, compare."""
+"""What a curator does with a run's answers: audit, similar, explain, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from morelli.cli.app import AsJson, command, result
+from morelli.errors import UsageError
 
 Split = Annotated[str, typer.Option(help="train, val, test or all, as evaluated before.")]
 
 
 @command
 def audit(
-    run: Annotated[Path, typer.Argument(help="A run that morelli evaluate has scored.")],
+    run: Annotated[Path, typer.Argument(help="A run (made by morelli train).")],
     rule: Annotated[
-        str,
-        typer.Option(help="entropy, given-label<0.3, max-softmax<0.6, wrong-and-unsure<0.5 or centroid."),
-    ] = "given-label<0.3",
-    split: Split = "test",
+        str, typer.Option(help="combined, or any other rule; a wrong name lists them all.")
+    ] = "combined",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val, test or all; else test for a public system's rule, or all."),
+    ] = None,
     task: Annotated[list[str], typer.Option(help="Only this task; may be repeated.")] = [],  # noqa: B006
     top: Annotated[int, typer.Option(help="Works in a gallery.")] = 25,
+    folds: Annotated[int | None, typer.Option(help="Of the cross-fit; default 5.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each fold; default the recipe's, at most 6.")] = None,
+    test_itself: Annotated[
+        bool, typer.Option("--self-test", help="Plant known errors and measure every rule.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank the works whose label looks wrong, as candidates for review.
 
-    Example: morelli audit run --rule entropy --top 25
+    Example: morelli audit run --task style --top 25
     """
+    if test_itself:
+        from morelli.jobs.self_test import self_test, show_self_test
+
+        tested = self_test(run, tasks=task or None, folds=folds, epochs=epochs)
+        result(tested, as_json, lambda: show_self_test(tested))
+        return
     from morelli.jobs.audit import audit as work
     from morelli.jobs.audit import show_audit
 
-    summary = work(run, rule, split, top, task or None)
+    summary = work(run, rule, split, top, task or None, folds, epochs)
     result(summary, as_json, lambda: show_audit(summary))
 
 
 @command
 def similar(
     run: Annotated[Path, typer.Argument(help="A run (made by morelli train).")],
-    image: Annotated[str, typer.Argument(help="An image file, or the id of a work of the collection.")],
+    image: Annotated[
+        str | None, typer.Argument(help="An image file, or the id of a work of the collection; or --artist.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many works.")] = 10,
     out: Annotated[
         Path | None, typer.Option(help="A gallery (.jpg, .png) or a table (.csv, .parquet, .json).")
     ] = None,
+    artist: Annotated[str | None, typer.Option(help="Works like this artist's, instead of IMAGE.")] = None,
+    where: Annotated[
+        list[str], typer.Option(help="column=value,value or column=1890..1910; may be repeated.")
+    ] = [],  # noqa: B006
+    diversity: Annotated[float, typer.Option(help="0–1: how unlike each other the works should be.")] = 0.0,
     other_artists: Annotated[
         bool, typer.Option("--other-artists", help="Leave out works by the artist of IMAGE.")
+    ] = False,
+    no_duplicates: Annotated[
+        bool, typer.Option("--no-duplicates", help="Leave out near-duplicates of IMAGE.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,8 +79,39 @@ def similar(
     from morelli.jobs.similar import show_similar
     from morelli.jobs.similar import similar as work
 
-    found = work(run, image, k, out, same_artist=not other_artists)
+    conditions = {}
+    for text in where:
+        column, equals, values = text.partition("=")
+        if not equals or not column or not values:
+            raise UsageError(f"--where {text}: write column=value, for example style=Cubism,Rococo")
+        conditions[column] = values
+    more: dict[str, Any] = {"artist": artist, "where": conditions, "diversity": diversity}
+    same = not other_artists
+    found = work(run, image, k, out, same, near_duplicates=not no_duplicates, **more)
     result(found, as_json, lambda: show_similar(found))
+
+
+@command
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run (made by morelli train).")],
+    image: Annotated[str, typer.Argument(help="An image file, or the id of a work of the collection.")],
+    out: Annotated[Path | None, typer.Option(help="A folder; else RUN/explain/NAME.")] = None,
+    task: Annotated[list[str], typer.Option(help="Only this task; may be repeated.")] = [],  # noqa: B006
+    method: Annotated[
+        str,
+        typer.Option(help="grad-cam, grad-cam++, layer-cam, attention, or occlusion: slower, more faithful."),
+    ] = "grad-cam",
+    as_json: AsJson = False,
+) -> None:
+    """Show where the network looked, and how its belief changed as it read.
+
+    Example: morelli explain run painting.jpg --task style
+    """
+    from morelli.jobs.explain import explain as work
+    from morelli.jobs.explain import show_explanation
+
+    told = work(run, image, out, task or None, method)
+    result(told, as_json, lambda: show_explanation(told))
 
 
 @command

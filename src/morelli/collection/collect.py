@@ -13,6 +13,7 @@ import pandas as pd
 
 from morelli.collection.artgan import read_artgan
 from morelli.collection.collection import VERSION, Collection
+from morelli.collection.corrections import apply_corrections, read_corrections
 from morelli.collection.duplicates import group, near_duplicate_pairs
 from morelli.collection.filters import choose, drop_rare, forget_unseen_artists, number_labels
 from morelli.collection.hub_source import read_hub
@@ -58,6 +59,7 @@ class CollectOptions:
     max_pixels: int = MAX_PIXELS
     processes: int | None = None
     overwrite: bool = False
+    corrections: Path | None = None
 
 
 def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
@@ -71,6 +73,9 @@ def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
     make_folder(options.out, "--out")
     ledger = Ledger()
     works, data = _read_source(options, ledger)
+    if options.corrections is not None:
+        corrections = read_corrections(options.corrections)
+        works = apply_corrections(works, corrections, options.corrections, ledger)
     works = choose(works, options.only, options.subset, options.top_artists, options.seed, ledger)
     if works.empty:
         _fail_empty(ledger, options.out)
@@ -172,7 +177,7 @@ def _split(
 ) -> pd.DataFrame:
     thumbs = np.frombuffer(b"".join(works["thumb"]), dtype=np.uint8).reshape(-1, THUMB * THUMB * 3)
     pairs = near_duplicate_pairs(works["phash"].to_numpy(np.uint64), thumbs)
-    _report_pairs(works, pairs, ledger)
+    works = works.assign(style_also=_report_pairs(works, pairs, ledger))
     groups = group(len(works), pairs)
     labels = works[list(TASKS)].to_numpy(dtype=np.int64)
     if kind == "stratified":
@@ -208,13 +213,18 @@ def _official(works: pd.DataFrame, labels: np.ndarray, seed: int, ledger: Ledger
     return works.assign(split=split)
 
 
-def _report_pairs(works: pd.DataFrame, pairs: np.ndarray, ledger: Ledger) -> None:
+def _report_pairs(works: pd.DataFrame, pairs: np.ndarray, ledger: Ledger) -> np.ndarray:
+    """(N,) int32: the other style of a work that is filed under two (the first where there are more), −1 none."""
     ids, styles = works["id"].to_numpy(), works["style"].to_numpy()
+    also = np.full(len(works), -1, dtype=np.int32)
     for a, b in pairs:
         ledger.add("near-duplicate", ids[a], ids[b])
         same_name = ids[a].rpartition("/")[2] == ids[b].rpartition("/")[2]
         if same_name and styles[a] != styles[b] and min(styles[a], styles[b]) >= 0:
             ledger.add("two-styles", ids[a], ids[b])
+            for one, other in ((a, b), (b, a)):
+                also[one] = styles[other] if also[one] < 0 else min(also[one], styles[other])
+    return also
 
 
 def _write(

@@ -1,83 +1,84 @@
-"""``morelli audit``: the works of a scored split that an outlier rule puts forward for review."""
+"""``morelli audit``: the works that an outlier rule puts forward for review."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from morelli.console import progress, say, show_table
+from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
-from morelli.files import explain_os_error, read_json, replacing
+from morelli.files import explain_os_error
+from morelli.jobs.audit_files import Judged, Part, texts, write_audit
+from morelli.jobs.crossfit import check_options, crossfit
 from morelli.judgement import predictions as predictions_file
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.rules import Rule, Verdicts, parse_rule
-from morelli.judgement.uncertainty import given_probability, per_class
-from morelli.report import style
-from morelli.report.audit_page import Section, write_audit_page
-from morelli.report.gallery import Tile, gallery_figure
-from morelli.report.samples import pictures_of
+from morelli.judgement.evidence import Case
+from morelli.judgement.predictions import TaskPredictions
+from morelli.judgement.rules import RULES, Rule, Verdicts, parse_rule
+from morelli.judgement.uncertainty import given_probability
+from morelli.report.reasons import reason
+from morelli.report.style import pretty
 
 SPLITS = ("train", "val", "test", "all")
 MOST_TILES = 100
-
-
-@dataclass(frozen=True)
-class _Audited:
-    """One task, what the rule says of it, and its candidates in order."""
-
-    name: str
-    task: TaskPredictions
-    verdicts: Verdicts
-    candidates: pd.DataFrame
-
-    def counts(self) -> dict[str, Any]:
-        judged, flagged = int((~np.isnan(self.verdicts.score)).sum()), int(self.verdicts.flagged.sum())
-        return {"judged": judged, "flagged": flagged, "share": flagged / judged if judged else None}
+UNLIKE = "knn-distance"  # answers the other question beside a rule that suspects labels
 
 
 def audit(
     run: Path,
-    rule: str = "given-label<0.3",
-    split: str = "test",
+    rule: str = "combined",
+    split: str | None = None,
     top: int = 25,
     tasks: list[str] | None = None,
+    folds: int | None = None,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Judges the works of ``RUN/predictions-SPLIT.parquet`` by a rule of :mod:`morelli.judgement.rules`.
+    """Judges the works of a run by a rule of :mod:`morelli.judgement.rules`.
+
+    The five systems' rules read ``RUN/predictions-SPLIT.parquet`` (split test unless given). The others read
+    cross-fitted predictions (:func:`morelli.jobs.crossfit.crossfit`, with ``folds`` and ``epochs``; made when they are
+    missing) of the whole collection, and show the works of ``split``, all unless given; so do the five where train or
+    all was not evaluated.
 
     Writes into ``RUN/audit/RULE-SPLIT``: ``candidates.csv`` and ``.parquet`` (a row for each flagged work and task,
-    most suspicious first), ``scores.parquet`` (every work and task), and of each task ``per_class_TASK.csv`` and
-    ``gallery_TASK.jpg``; ``index.html`` shows them. ``top`` is the number of works in a gallery (at most 100 are
-    shown), and how many a rule without a threshold flags. ``tasks`` are all unless given. Where the collection
-    cannot be opened there are no pictures.
+    most suspicious first; the CSV has a column ``correct_label`` for a person to fill in), ``scores.parquet`` (every
+    work and task), and of each task ``per_class_TASK.csv`` and ``gallery_TASK.jpg``; beside a cross-fitted label rule
+    ``unlike.csv``, ``unlike_scores.parquet`` and ``unlike_TASK.jpg`` say which works are unlike the others;
+    ``index.html`` shows all. ``top`` is the number of works in a gallery (at most 100 are shown), and how many a rule
+    without a threshold flags. ``tasks`` are all unless given. Where the collection cannot be opened there are no
+    pictures.
 
     Returns ``{"rule", "split", "folder", "tasks": {task: {"judged", "flagged", "share"}}}``; the share is ``None``
     where nothing could be judged. Raises :class:`UsageError` for an unknown rule, split or task and a ``top`` below
     1, :class:`RunError` where the split was not evaluated and :class:`DataError` where a file is damaged.
     """
     chosen = parse_rule(rule)
+    split = split or ("all" if chosen.cross_fit else "test")
     if split not in SPLITS:
         raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     if top < 1:
         raise UsageError(f"--top {top}: must be at least 1")
-    predictions = _read(run, split)
+    check_options(folds, epochs)
+    works, cases = _works(run, chosen, split, folds, epochs)
+    rules = [chosen]
+    if chosen.cross_fit and chosen.question == "label":
+        rules.append(RULES[UNLIKE])
+    wanted = _tasks(cases, tasks)
     try:
-        audited = [_judge(predictions, name, chosen, top) for name in _tasks(predictions, tasks)]
+        parts = [Part(each, [_judge(works, cases[name], each, top) for name in wanted]) for each in rules]
     except DataError as error:
-        raise DataError(f"{run / f'predictions-{split}.parquet'}: {error}") from None
+        name = "crossfit" if chosen.cross_fit else split
+        raise DataError(f"{run / f'predictions-{name}.parquet'}: {error}") from None
     folder = run / "audit" / f"{re.sub(r'[^a-z0-9.]+', '-', chosen.name)}-{split}"
+    fitted = bool(works["fitted"].any())
     try:
-        _write_tables(folder, predictions.ids, audited)
-        _write_page(run, folder, split, chosen, predictions.ids, audited, min(top, MOST_TILES))
+        write_audit(run, folder, split, works[works["among"]], parts, min(top, MOST_TILES), fitted)
     except OSError as error:
         raise explain_os_error(error) from None
-    counts = {each.name: each.counts() for each in audited}
+    counts = {each.name: each.counts() for each in parts[0].judged}
     return {"rule": chosen.name, "split": split, "folder": str(folder), "tasks": counts}
 
 
@@ -92,156 +93,83 @@ def show_audit(summary: dict[str, Any]) -> None:
     say(f"by {summary['rule']} (split {summary['split']}), with galleries: {page}")
 
 
-def _read(run: Path, split: str) -> Predictions:
+def _works(
+    run: Path, rule: Rule, split: str, folds: int | None, epochs: int | None
+) -> tuple[pd.DataFrame, dict[str, Case]]:
+    """The works that are read (``id, path``; ``among``, whether they are of the split; ``fitted``, whether by
+    cross-fitting), and the case of each task."""
     if not run.is_dir():
         raise RunError(f"{run}: no such run; give a folder that morelli train made")
     file = run / f"predictions-{split}.parquet"
+    if rule.cross_fit or (
+        split in ("train", "all") and not file.is_file() and (run / "model.json").is_file()
+    ):
+        made = crossfit(run, folds, epochs)
+        among = np.zeros(len(made.predictions), bool)
+        among[made.collection.rows(split)] = True
+        columns = {"id": made.predictions.ids, "path": made.predictions.paths, "among": among}
+        return pd.DataFrame(columns).assign(fitted=True), made.cases()
     if not file.is_file():
         raise RunError(f"{file}: not there; run morelli evaluate {run} --split {split} first")
-    return predictions_file.read(file)
+    predictions = predictions_file.read(file)
+    works = pd.DataFrame({"id": predictions.ids, "path": predictions.paths})
+    cases = {name: Case.plain(task, predictions.embedding, name) for name, task in predictions.tasks.items()}
+    return works.assign(among=True, fitted=False), cases
 
 
-def _tasks(predictions: Predictions, wanted: list[str] | None) -> list[str]:
+def _tasks(cases: dict[str, Case], wanted: list[str] | None) -> list[str]:
     for task in wanted or ():
-        if task not in predictions.tasks:
-            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(predictions.tasks)}")
-    return list(dict.fromkeys(wanted or predictions.tasks))
+        if task not in cases:
+            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(cases)}")
+    return list(dict.fromkeys(wanted or cases))
 
 
-def _judge(predictions: Predictions, name: str, rule: Rule, top: int) -> _Audited:
-    task = predictions.tasks[name]
-    verdicts = rule.verdicts(task, predictions.embedding, top)
-    return _Audited(name, task, verdicts, _candidates(predictions, name, verdicts, rule))
+def _judge(works: pd.DataFrame, case: Case, rule: Rule, top: int) -> Judged:
+    among = works["among"].to_numpy()
+    verdicts = rule.of_case(case, top, None if among.all() else among)
+    task = case.task
+    shown = TaskPredictions(task.names, task.labels[among], task.probabilities[among])
+    candidates = _candidates(works, case, verdicts, rule)
+    return Judged(case.name, shown, verdicts.score[among], verdicts.flagged[among], candidates)
 
 
-def _candidates(predictions: Predictions, name: str, verdicts: Verdicts, rule: Rule) -> pd.DataFrame:
+def _candidates(works: pd.DataFrame, case: Case, verdicts: Verdicts, rule: Rule) -> pd.DataFrame:
     """The flagged works of one task, most suspicious first; of equals the first of the file."""
-    task, flagged = predictions.tasks[name], np.flatnonzero(verdicts.flagged)
+    task, flagged = case.task, np.flatnonzero(verdicts.flagged)
     rows = flagged[np.argsort(-verdicts.score[flagged], kind="stable")]
     vocabulary = np.array([*task.names, None], dtype=object)
+    suggested = verdicts.finding.suggested
     columns = {
         "rank": np.arange(1, len(rows) + 1),
-        "task": _texts([name] * len(rows)),
-        "id": _texts([predictions.ids[row] for row in rows]),
-        "path": _texts([predictions.paths[row] for row in rows]),
-        "given": _texts(vocabulary[task.labels[rows]]),
-        "answer": _texts(vocabulary[task.predicted[rows]]),
+        "task": texts([case.name] * len(rows)),
+        "id": texts(works["id"].iloc[rows]),
+        "path": texts(works["path"].iloc[rows]),
+        "given": texts(vocabulary[task.labels[rows]]),
+        "suggested": texts([None] * len(rows) if suggested is None else vocabulary[suggested[rows]]),
+        "answer": texts(vocabulary[task.predicted[rows]]),
         "confidence": task.confidence[rows].astype(np.float64),
         "p_given": given_probability(task)[rows].astype(np.float64),
         "score": verdicts.score[rows],
     }
     table = pd.DataFrame(columns)
-    return table.assign(reason=_texts([_reason(rule, work) for work in table.to_dict("records")]))
+    more = [reason(rule.kind, case, verdicts.finding, int(row)) for row in rows]
+    said = [_reason(rule, work, words) for work, words in zip(table.to_dict("records"), more, strict=True)]
+    return table.assign(reason=texts(said))
 
 
-def _texts(values: Sequence[Any] | NDArray[np.object_]) -> Any:
-    return pd.array(list(values), dtype="string")
-
-
-def _reason(rule: Rule, work: dict[str, Any]) -> str:
+def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
     """Why a work is a candidate, in words."""
-    answer = style.pretty(work["answer"], work["task"])
+    if rule.kind == "combined":
+        return more
+    answer = pretty(work["answer"], work["task"])
     parts = [rule.measure.format(score=work["score"])] if rule.measure else []
+    parts += [more] if more else []
     if pd.isna(work["given"]):
         parts.append(f"no label is given; the network says {answer} with {work['confidence']:.2f}")
     elif work["given"] == work["answer"]:
         parts.append(f"the network says {answer}, as given, with {work['confidence']:.2f}")
     else:
-        given = style.pretty(work["given"], work["task"])
+        given = pretty(work["given"], work["task"])
         parts.append(f"given {given} has probability {work['p_given']:.2f}")
         parts.append(f"the network says {answer} with {work['confidence']:.2f}")
     return "; ".join(parts)
-
-
-def _write_tables(folder: Path, ids: list[str], audited: list[_Audited]) -> None:
-    scores = [
-        pd.DataFrame(
-            {
-                "id": _texts(ids),
-                "task": _texts([each.name] * len(ids)),
-                "score": each.verdicts.score,
-                "flagged": each.verdicts.flagged,
-            }
-        )
-        for each in audited
-    ]
-    candidates = pd.concat([each.candidates for each in audited], ignore_index=True)
-    _save(candidates, folder / "candidates.csv")
-    _save(candidates, folder / "candidates.parquet")
-    _save(pd.concat(scores, ignore_index=True), folder / "scores.parquet")
-
-
-def _save(table: pd.DataFrame, file: Path) -> None:
-    with replacing(file) as temporary:
-        if file.suffix == ".csv":
-            table.to_csv(temporary, index=False, float_format="%.6g")
-        else:
-            table.to_parquet(temporary, index=False)
-
-
-def _write_page(
-    run: Path, folder: Path, split: str, rule: Rule, ids: list[str], audited: list[_Audited], tiles: int
-) -> None:
-    """Galleries, tables by class and the page; files of tasks that an earlier audit had and this one has not go."""
-    scores = _scores(run, split)
-    picture = pictures_of(run, scores, ids)
-    if picture is None:
-        say(f"{run}: its collection is gone, or holds other works now; the audit is made without pictures")
-    sections, written = [], {folder / f"per_class_{each.name}.csv" for each in audited}
-    with progress("galleries", len(audited), "tasks", keep=False) as advance:
-        for each in audited:
-            classes = per_class(each.task, each.verdicts.flagged)
-            _save(classes, folder / f"per_class_{each.name}.csv")
-            shown = _tiles(each.candidates.head(tiles), rule, picture)
-            if picture is not None:
-                title = f"{each.name.capitalize()}: candidates for review by {rule.name} ({split})"
-                file = folder / f"gallery_{each.name}.jpg"
-                with replacing(file) as temporary:
-                    temporary.write_bytes(style.jpeg(gallery_figure(shown, title)))
-                written.add(file)
-            sections.append(Section(each.name, **each.counts(), classes=classes, tiles=shown))
-            advance(1)
-    for old in {*folder.glob("per_class_*.csv"), *folder.glob("gallery_*.jpg")} - written:
-        old.unlink()
-    write_audit_page(
-        folder / "index.html",
-        run=run.resolve().name,
-        rule=rule,
-        split=split,
-        works=len(ids),
-        sections=sections,
-        trained=split in ("train", "all") and _is_own(run, scores.get("collection")),
-        pictures=picture is not None,
-    )
-
-
-def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes | None] | None) -> list[Tile]:
-    """Under each painting what was given, what the network says, and the file's name."""
-    tiles = []
-    for work in candidates.to_dict("records"):
-        given = "no label" if pd.isna(work["given"]) else style.pretty(work["given"], work["task"])
-        lines = [
-            f"{work['rank']}. {given}",
-            f"network: {style.pretty(work['answer'], work['task'])},\u00a0{work['confidence']:.2f}",
-            rule.measure.format(score=work["score"]),
-            work["id"].rpartition("/")[2],
-        ]
-        tiles.append(Tile(picture and picture(work["id"]), tuple(filter(None, lines))))
-    return tiles
-
-
-def _scores(run: Path, split: str) -> dict[str, Any]:
-    """``scores-SPLIT.json``, for what it says of the collection; empty where it cannot be read."""
-    try:
-        return dict(read_json(run / f"scores-{split}.json"))
-    except (DataError, TypeError, ValueError):
-        return {}
-
-
-def _is_own(run: Path, scored: str | None) -> bool:
-    """Whether the scored collection is the one that the run learned from, as far as the run says."""
-    try:
-        own = (run / "collection.txt").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return True
-    return scored is None or Path(scored).resolve() == Path(own).resolve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pandas as pd
 
 from morelli.collection.collection import Collection
 from morelli.console import say
-from morelli.errors import DataError, RunError, UsageError
+from morelli.errors import DataError, MorelliError, RunError, UsageError
 from morelli.files import write_json
 from morelli.jobs.reading import read_rows
-from morelli.judgement.predictions import Predictions, TaskPredictions, write
-from morelli.judgement.scores import score
+from morelli.judgement.leakage import accuracy_without, find_leakage, leakage_report
+from morelli.judgement.predictions import Predictions, TaskPredictions, read, write
+from morelli.judgement.scores import either_scores, score, trust_scores
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.report.page import write_report
@@ -25,7 +27,8 @@ SPLITS = ("train", "val", "test", "all")
 def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[str, Any]:
     """Scores ``run`` on a split of its own collection, or of another one, whose classes are matched by name.
 
-    Writes ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``report/``; returns the scores. Raises
+    Writes ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``report/``, and ``predictions-val.parquet``, on
+    which thresholds are chosen; returns the scores. Leakage is looked for in the run's own collection. Raises
     :class:`UsageError` for an unknown split and :class:`DataError` for an empty one.
     """
     if split not in SPLITS:
@@ -43,22 +46,105 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[s
         check_same_rows(run, collection)
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
-    readings = read_rows(model, collection, rows, f"reading {split}")
-    tasks = {
-        task: TaskPredictions(
-            names, table[task].to_numpy()[rows].astype(np.int32), readings.probabilities[task]
-        )
-        for task, names in model.vocabularies.items()
-    }
-    ids, paths = (list(collection.table[c].astype(str).iloc[rows]) for c in ("id", "file"))
-    predictions = Predictions(ids, paths, tasks, readings.embedding)
+    predictions = _predict(model, collection, rows, f"reading {split}")
     write(predictions, run / f"predictions-{split}.parquet")
     scores = score(predictions, pd.concat([training, table.iloc[rows]]) if not own else table)
     scores |= {"split": split, "collection": str(collection.folder)}
+    _add_trust(scores, predictions, model, training if not own else table, run, split, own)
+    _add_second_styles(scores, predictions, collection, model, rows)
+    leakage = find_leakage(collection.table, split) if own else None
+    if leakage is not None:
+        scores["leakage"] = leakage_report(leakage, collection.table, split)
+        for task, without in accuracy_without(predictions, leakage, collection.table).items():
+            scores["tasks"][task]["accuracy_without_leakage"] = without
     write_json(run / f"scores-{split}.json", scores)
     page = write_report(run, split)
     say(f"report: {page}")
     return scores
+
+
+def _add_trust(
+    scores: dict[str, Any],
+    predictions: Predictions,
+    model: Model,
+    table: pd.DataFrame,
+    run: Path,
+    split: str,
+    own: bool,
+) -> None:
+    """What is tuned on validation is not scored on it: those scores are left out where the split holds it."""
+    holds_it = own and split in ("val", "all")
+    # the file of this name holds the works just scored, also where they are another collection's
+    validation = None if holds_it else validation_predictions(run, model, keep=split != "val")
+    thresholds = model.facts.get("conformal", {})
+    for task, found in trust_scores(predictions, table, model.temperature, thresholds, validation).items():
+        scores["tasks"][task] |= found
+
+
+def _add_second_styles(
+    scores: dict[str, Any],
+    predictions: Predictions,
+    collection: Collection,
+    model: Model,
+    rows: np.ndarray,
+) -> None:
+    """Works filed under two styles; collections made before these were kept have no such column."""
+    if "style" not in predictions.tasks or "style_also" not in collection.table:
+        return
+    table = collection.table.assign(style=collection.table["style_also"])
+    second = Collection(collection.folder, table, collection.info).labels(
+        "style", model.vocabularies["style"]
+    )
+    scores["tasks"]["style"] |= either_scores(predictions.tasks["style"], second[rows])
+
+
+def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predictions | None:
+    """The run's predictions for its own validation split, on which thresholds may be chosen.
+
+    They come from ``predictions-val.parquet`` where that is of these works and labels and not older than the model;
+    else they are read now, and written there with ``keep``. ``None`` where the split is empty, or the collection
+    gone or made anew.
+    """
+    file = run / "predictions-val.parquet"
+    works = _training_rows(run, ["id", "split", *TASKS])
+    works = works[works["split"] == "val"]
+    if works.empty:
+        return None
+    if file.is_file() and file.stat().st_mtime_ns >= (run / "model.json").stat().st_mtime_ns:
+        with suppress(DataError):  # a damaged one is written anew
+            found = read(file)
+            if _are_of(found, works, model):
+                return found
+    try:
+        collection = Collection.open(_own_collection(run))
+        check_same_rows(run, collection)
+    except MorelliError as error:
+        say(f"scores that are tuned on the run's validation works are left out: {error}")
+        return None
+    found = _predict(model, collection, collection.rows("val"), "reading val")
+    if keep:
+        write(found, file)
+    return found
+
+
+def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
+    """Whether predictions are of these works, labels and classes."""
+    if found.ids != list(works["id"].astype(str)) or list(found.tasks) != list(model.vocabularies):
+        return False
+    return all(
+        task.names == model.vocabularies[name] and np.array_equal(task.labels, works[name])
+        for name, task in found.tasks.items()
+    )
+
+
+def _predict(model: Model, collection: Collection, rows: np.ndarray, title: str) -> Predictions:
+    readings = read_rows(model, collection, rows, title)
+    tasks = {
+        task: TaskPredictions(names, collection.labels(task, names)[rows], readings.probabilities[task])
+        for task, names in model.vocabularies.items()
+    }
+    ids, paths = (list(collection.table[c].astype(str).iloc[rows]) for c in ("id", "file"))
+    return Predictions(ids, paths, tasks, readings.embedding)
 
 
 def _tables(

@@ -1,76 +1,96 @@
-"""``morelli similar``: the works of a run's collection that its network finds most like a painting."""
+"""``morelli similar``: the works of a run's collection that its network finds most like a painting or an artist."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor
 
 from morelli.collection.collection import Collection
 from morelli.collection.images import prepare
-from morelli.collection.names import class_key, is_unknown
+from morelli.collection.names import class_key
 from morelli.console import say, show_table
-from morelli.errors import DataError, ImageError, RunError, UsageError
+from morelli.errors import DataError, UsageError
 from morelli.files import make_folder, replacing, write_json
-from morelli.jobs.predict import read_pixels
+from morelli.jobs import queries
+from morelli.jobs.queries import collection_of, pixels_of, row_of
 from morelli.jobs.reading import read_rows
+from morelli.judgement.diversity import POOL, diverse
 from morelli.judgement.search import Index
 from morelli.prediction.model import Model, load_model
-from morelli.prediction.pixels import decode, square, to_tensor
 from morelli.recipe import TASKS
 
 GALLERIES = (".jpg", ".jpeg", ".png")
 TABLES = (".csv", ".parquet", ".json")
 MOST_TILES = 100
 
+_collection_of, _row_of, _pixels = collection_of, row_of, pixels_of  # as other jobs know them
+
 
 def similar(
-    run: Path, query: str, k: int = 10, out: Path | None = None, same_artist: bool = True
+    run: Path,
+    query: str | None,
+    k: int = 10,
+    out: Path | None = None,
+    same_artist: bool = True,
+    *,
+    artist: str | None = None,
+    where: Mapping[str, str] | None = None,
+    diversity: float = 0.0,
+    near_duplicates: bool = True,
 ) -> dict[str, Any]:
-    """The ``k`` works nearest to ``query`` by the cosine distance (0–2) of the network's vectors.
+    """The ``k`` works nearest to a query by the cosine distance (0–2) of the network's vectors.
 
-    ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out. Without
-    ``same_artist`` the works of the query's artist are left out too: the known one of a work, the network's answer
-    for an image. The collection's vectors are kept in ``RUN/index``. ``out`` is a gallery (``.jpg``, ``.png``) or
-    a table (``.csv``, ``.parquet``, ``.json``).
+    ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out; or None
+    with an ``artist``, whose works' mean direction is the query. Without ``same_artist`` the works of the query's
+    artist are left out too: the known one of a work, the network's answer for an image, the one given. ``where``
+    keeps the works that fit (see :func:`morelli.jobs.queries.rows_where`). ``diversity`` from 0 to 1 weighs
+    unlikeness to the works before against nearness (:mod:`morelli.judgement.diversity`), among the nearest 10 ``k``;
+    ranks then follow the choice, and distances may fall. ``near_duplicates=False`` leaves out the near-duplicates
+    of the query, a painting.
 
-    Returns ``{"query", "results": [{"rank", "id", "path", "distance", "artist", "style", "genre"}, …]}``, nearest
-    first; a label that is not known is ``None``. Raises :class:`UsageError` for a query that is neither, and where
-    an artist is to be left out and nothing says which; :class:`RunError` where the collection is gone.
+    The collection's vectors are kept in ``RUN/index``. ``out`` is a gallery (``.jpg``, ``.png``) or a table
+    (``.csv``, ``.parquet``, ``.json``).
+
+    Returns ``{"query", "results": [{"rank", "id", "path", "distance", "artist", "style", "genre"}, …]}``; a label
+    that is not known is ``None``. Raises :class:`UsageError` for a query that is neither, a filter that fits
+    nothing, and where an artist is to be left out and nothing says which; :class:`RunError` where the collection
+    is gone.
     """
-    _check(k, out)
+    _check(query, artist, k, diversity, out)
     model = load_model(run)
-    collection = _collection_of(run)
-    row = None if Path(query).is_file() else _row_of(query, collection)
-    pixels = _pixels(model, collection, query, row)
-    index = open_index(run, model, collection)
-    allowed = np.ones(len(index.table), dtype=bool)
-    if not same_artist:
-        artist = _artist_of(model, index, row, pixels)
-        keys = index.table["artist"].fillna("").map(class_key)
-        allowed = (keys != class_key(artist)).to_numpy(dtype=bool)
-    if row is None:
-        vector = model.predict(pixels[None])[1].numpy()
+    collection = collection_of(run)
+    row = None if query is None or Path(query).is_file() else row_of(query, collection)
+    allowed = np.ones(len(collection.table), dtype=bool)
+    if where:
+        allowed &= queries.rows_where(collection, where)
+    if artist is not None:
+        own = queries.rows_by_artist(collection, artist)
+        index = open_index(run, model, collection)
+        vector = index.vectors[own].mean(axis=0, keepdims=True)
+        allowed &= ~own | same_artist
     else:
-        allowed[row] = False
-        vector = index.vectors[row : row + 1]
-    distances, rows = index.search(vector, k, allowed)
-    columns = ["id", "path", *TASKS]
-    described = index.table[columns].iloc[rows[0]].to_dict("records")
-    results = [
-        {"rank": rank, "id": work["id"], "path": work["path"], "distance": round(float(distance), 7)}
-        | {task: _known(work[task]) for task in TASKS}
-        for rank, (distance, work) in enumerate(zip(distances[0], described, strict=True), start=1)
-    ]
-    found = {"query": query, "results": results}
+        assert query is not None
+        pixels = pixels_of(model, collection, query, row)
+        if not near_duplicates:
+            allowed &= ~queries.near_duplicates(collection, query, row)
+        index = open_index(run, model, collection)
+        if not same_artist:
+            allowed &= ~_by_the_artist(model, index, row, pixels)
+        if row is not None:
+            allowed[row] = False
+        vector = model.predict(pixels[None])[1].numpy() if row is None else index.vectors[row : row + 1]
+    distances, rows = _nearest(index, vector, k, allowed, diversity)
+    found = {"query": query or f"artist {artist}", "results": _described(index, distances, rows)}
     if out is not None:
         make_folder(out.parent, "--out")
         if out.suffix.lower() in GALLERIES:
-            _write_gallery(found, out, collection, index, row, rows[0])
+            _write_gallery(found, out, collection, index, row, rows)
         else:
             _write_table(found, out)
     return found
@@ -103,9 +123,15 @@ def show_similar(found: dict[str, Any]) -> None:
     show_table(f"Most similar to {found['query']}", ("", "distance", ", ".join(TASKS), "id"), rows)
 
 
-def _check(k: int, out: Path | None) -> None:
+def _check(query: str | None, artist: str | None, k: int, diversity: float, out: Path | None) -> None:
+    if (query is None) == (artist is None):
+        raise UsageError("give IMAGE (an image file or the id of a work) or --artist NAME, one of the two")
     if k < 1:
         raise UsageError(f"-k {k}: must be at least 1")
+    if not 0 <= diversity <= 1:
+        raise UsageError(
+            f"--diversity {diversity:g}: must be from 0 (nearness alone) to 1 (unlikeness alone)"
+        )
     if out is None:
         return
     if out.suffix.lower() not in GALLERIES + TABLES:
@@ -118,41 +144,30 @@ def _check(k: int, out: Path | None) -> None:
         )
 
 
-def _collection_of(run: Path) -> Collection:
-    note = run / "collection.txt"
-    try:
-        folder = Path(note.read_text(encoding="utf-8").strip())
-    except OSError:
-        raise RunError(f"{note}: missing; write the folder of the run's collection into it") from None
-    if not (folder / "collection.json").is_file():
-        raise RunError(f"{run}: its collection was in {folder}, which is gone; write its folder into {note}")
-    return Collection.open(folder)
+def _nearest(
+    index: Index, vector: NDArray[np.floating], k: int, allowed: NDArray[np.bool_], diversity: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Distances and rows, (k,) each, in the order in which they are shown."""
+    distances, rows = (each[0] for each in index.search(vector, k * POOL if diversity else k, allowed))
+    if not diversity:
+        return distances, rows
+    chosen = diverse(1 - distances, index.vectors[rows], k, diversity)
+    return distances[chosen], rows[chosen]
 
 
-def _row_of(query: str, collection: Collection) -> int:
-    ids = collection.table["id"].astype(str)
-    found = np.flatnonzero(ids == query)
-    if len(found):
-        return int(found[0])
-    if Path(query).is_dir():
-        raise UsageError(f"IMAGE {query}: is a folder; give one image")
-    near = ids[ids.str.contains(Path(query).stem, case=False, regex=False)] if Path(query).stem else ids[:0]
-    hint = f"did you mean {near.iloc[0]}?" if len(near) else f"an id looks like {ids.iloc[0]}"
-    raise UsageError(
-        f"IMAGE {query}: neither an image file nor the id of a work of {collection.folder}; {hint}"
-    )
+def _described(index: Index, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+    works = index.table[["id", "path", *TASKS]].iloc[rows].to_dict("records")
+    return [
+        {"rank": rank, "id": work["id"], "path": work["path"], "distance": round(float(distance), 7)}
+        | {task: _known(work[task]) for task in TASKS}
+        for rank, (distance, work) in enumerate(zip(distances, works, strict=True), start=1)
+    ]
 
 
-def _pixels(model: Model, collection: Collection, query: str, row: int | None) -> Tensor:
-    """The query as the network is to see it, (3, S, S) uint8."""
-    if row is not None:
-        return to_tensor(square(decode(collection.read(row)), model.recipe.image))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
-            return read_pixels(model, Path(query))
-    except ImageError as error:
-        raise DataError(f"{query}: cannot be read ({error.reason}); give another image") from None
+def _by_the_artist(model: Model, index: Index, row: int | None, pixels: Tensor) -> NDArray[np.bool_]:
+    """(N,) the works by the artist of the query."""
+    key = class_key(_artist_of(model, index, row, pixels))
+    return (index.table["artist"].fillna("").map(class_key) == key).to_numpy(dtype=bool)
 
 
 def _artist_of(model: Model, index: Index, row: int | None, pixels: Tensor) -> str:
@@ -180,8 +195,7 @@ def _describe(collection: Collection) -> pd.DataFrame:
         task: np.array([*collection.vocabularies.get(task, []), None], dtype=object)[collection.labels(task)]
         for task in TASKS
     }
-    written = [None if is_unknown(name) else str(name) for name in table["artist_name"]]
-    names["artist"] = np.array([a or b for a, b in zip(written, names["artist"], strict=True)], dtype=object)
+    names["artist"] = queries.artists_of(collection)
     columns = {"id": table["id"], "path": table["file"], "split": table["split"]}
     texts = {name: column.astype(str) for name, column in columns.items()} | names
     return pd.DataFrame({name: pd.array(list(column), dtype="string") for name, column in texts.items()})
@@ -205,23 +219,27 @@ def _write_table(found: dict[str, Any], out: Path) -> None:
 def _write_gallery(
     found: dict[str, Any], out: Path, collection: Collection, index: Index, row: int | None, rows: np.ndarray
 ) -> None:
-    """The query in a coloured frame, then the works found, nearest first."""
+    """The query in a coloured frame, where it is a picture, then the works found."""
     from morelli.report import style
     from morelli.report.gallery import Tile, gallery_figure
 
     def labels(work: pd.Series) -> list[str]:
         return [style.pretty(str(work[task]), task) for task in TASKS if _known(work[task])]
 
-    if row is None:
-        picture = prepare(Path(found["query"]), collection.info["size"]).data
-        tiles = [Tile(picture, ("query", Path(found["query"]).name), style.VERMILLION)]
-    else:
+    tiles, title = [], ""
+    if row is not None:
         picture = collection.read(row)
-        tiles = [Tile(picture, ("query", *labels(index.table.iloc[row])), style.VERMILLION)]
+        tiles.append(Tile(picture, ("query", *labels(index.table.iloc[row])), style.VERMILLION))
+    elif Path(found["query"]).is_file():
+        picture = prepare(Path(found["query"]), collection.info["size"]).data
+        tiles.append(Tile(picture, ("query", Path(found["query"]).name), style.VERMILLION))
+    else:
+        name = found["query"].removeprefix("artist ")
+        title = f"Works nearest to the mean of {style.pretty(name, 'artist')}"
     for result, place in zip(found["results"], rows, strict=True):
         lines = (f"{result['rank']}: distance {result['distance']:.3f}", *labels(index.table.iloc[place]))
         tiles.append(Tile(collection.read(int(place)), lines))
-    figure = gallery_figure(tiles, columns=6)
+    figure = gallery_figure(tiles, title=title, columns=6)
     data = style.png(figure) if out.suffix.lower() == ".png" else style.jpeg(figure)
     with replacing(out) as temporary:
         temporary.write_bytes(data)

@@ -5,12 +5,15 @@ Source: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networ
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from morelli.errors import DataError
+from morelli.judgement import metrics
 
 LOWEST, HIGHEST = 0.05, 20.0
 _FLOOR = float(np.log(np.finfo(np.float32).tiny))
@@ -61,3 +64,39 @@ def apply_temperature(probabilities: NDArray[np.floating], temperature: float) -
     moved = np.flatnonzero(scaled.argmax(axis=1) != top)
     scaled[moved, top[moved]] = np.nextafter(scaled[moved].max(axis=1), np.float32(2))
     return scaled
+
+
+def calibration_figures(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating]
+) -> dict[str, float | None]:
+    """``ece`` (15 bins of equal width), ``ece_equal_mass``, ``classwise_ece`` (all 0–1) and ``nll`` (nats) of
+    ``probabilities`` (N, K); ``None`` where no label (N,) is known."""
+    values = {
+        "ece": metrics.expected_calibration_error(labels, probabilities),
+        "ece_equal_mass": metrics.equal_mass_calibration_error(labels, probabilities),
+        "classwise_ece": metrics.classwise_calibration_error(labels, probabilities),
+        "nll": metrics.nll(labels, probabilities),
+    }
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+
+def before_and_after(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], temperature: float
+) -> dict[str, Any]:
+    """``{"temperature", "before", "after"}``: the figures of :func:`calibration_figures` for ``probabilities``
+    (N, K) as they are, at this temperature (after), and with it taken back (before).
+
+    Raises :class:`DataError` unless the temperature is a positive number.
+    """
+    return {
+        "temperature": float(temperature),
+        "before": calibration_figures(labels, uncalibrated(probabilities, temperature)),
+        "after": calibration_figures(labels, probabilities),
+    }
+
+
+def uncalibrated(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
+    """What the network said before ``temperature`` was applied, (N, K) float32."""
+    if temperature == 1:
+        return np.asarray(probabilities, np.float32)
+    return apply_temperature(probabilities, 1 / temperature if temperature > 0 else temperature)

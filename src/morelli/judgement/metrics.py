@@ -100,13 +100,60 @@ def expected_calibration_error(labels: Labels, probabilities: Floats, bins: int 
     return float(np.nansum(works * np.abs(confidence - right)) / works.sum())
 
 
+def equal_mass_calibration_error(labels: Labels, probabilities: Floats, bins: int = 15) -> float:
+    """As :func:`expected_calibration_error`, but over bins that hold equally many works, 0–1.
+
+    Confidences crowd near 1, where bins of equal width lump good and bad together. Works of one and the same
+    confidence share a bin, so their order does not matter. Source: Nguyen and O'Connor, "Posterior calibration
+    and exploratory analysis for natural language processing models", EMNLP 2015.
+    """
+    labels, probabilities = known(labels, probabilities)
+    if not len(labels):
+        return float("nan")
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    which = np.searchsorted(np.sort(confidence), confidence, "left") * bins // len(labels)
+    return _gap(which, confidence, right, bins)
+
+
+def classwise_calibration_error(labels: Labels, probabilities: Floats, bins: int = 15) -> float:
+    """Mean over all K classes of the gap between a class's probability and its share of works, 0–1.
+
+    Each class is binned by its own probability, in ``bins`` bins of equal width, so the classes that were not
+    answered count too. Source: Kull et al., "Beyond temperature scaling", NeurIPS 2019 (classwise-ECE); Nixon
+    et al., "Measuring calibration in deep learning", CVPR workshops 2019 (static calibration error).
+    """
+    labels, probabilities = known(labels, probabilities)
+    if not len(labels):
+        return float("nan")
+    gaps = []
+    for k in range(probabilities.shape[1]):
+        chance = probabilities[:, k].astype(np.float64)
+        which = np.clip(np.ceil(chance * bins).astype(np.int64) - 1, 0, bins - 1)
+        gaps.append(_gap(which, chance, labels == k, bins))
+    return float(np.mean(gaps))
+
+
+def _gap(
+    which: NDArray[np.integer], chance: NDArray[np.float64], right: NDArray[np.bool_], bins: int
+) -> float:
+    """The absolute difference of the sums of both in each bin, added up and divided by the works."""
+    difference = np.bincount(which, weights=chance - right, minlength=bins)
+    return float(np.abs(difference).sum() / len(which))
+
+
 def confusion_matrix(labels: Labels, probabilities: Floats) -> NDArray[np.int64]:
     """Counts (K, K): row the true class, column the predicted one."""
     classes = probabilities.shape[1]
     labels, probabilities = known(labels, probabilities)
     if not len(labels):
         return np.zeros((classes, classes), np.int64)
-    cells = labels.astype(np.int64) * classes + probabilities.argmax(axis=1)
+    return count_answers(labels, probabilities.argmax(axis=1), classes)
+
+
+def count_answers(labels: Labels, answers: Labels, classes: int) -> NDArray[np.int64]:
+    """The confusion matrix (``classes``, ``classes``) of known labels (N,) and answers (N,)."""
+    cells = labels.astype(np.int64) * classes + answers
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -120,6 +167,12 @@ def per_class(confusion: NDArray[np.int64]) -> PerClass:
 def macro_f1(labels: Labels, probabilities: Floats) -> float:
     """Mean F1 over the classes that occur among labels or predictions, 0–1 (scikit-learn's default)."""
     return per_class(confusion_matrix(labels, probabilities)).macro("f1")
+
+
+def balanced_accuracy(labels: Labels, probabilities: Floats) -> float:
+    """Mean recall over the classes that have works, 0–1; NaN where there is none."""
+    recall = per_class(confusion_matrix(labels, probabilities)).recall
+    return float(np.nanmean(recall)) if not np.isnan(recall).all() else float("nan")
 
 
 def bootstrap(confusion: NDArray[np.int64], draws: int = 1000, seed: int = 0) -> tuple[Interval, Interval]:

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from morelli.judgement import metrics
 from morelli.judgement.baselines import baselines
+from morelli.judgement.calibration import before_and_after
+from morelli.judgement.conformal import check_sets, fit_thresholds
+from morelli.judgement.longtail import adjusted_scores, shot_groups
 from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.judgement.selective import selective_scores
 
 
 def score(predictions: Predictions, table: pd.DataFrame, seed: int = 0, draws: int = 1000) -> dict[str, Any]:
@@ -33,6 +38,63 @@ def score(predictions: Predictions, table: pd.DataFrame, seed: int = 0, draws: i
         "joint_exact_match_ci95": _pair(metrics.bootstrap_share(hits, works, draws, seed)),
         "joint_n": works,
     }
+
+
+def trust_scores(
+    predictions: Predictions,
+    table: pd.DataFrame,
+    temperature: dict[str, float],
+    thresholds: dict[str, dict[str, Any]],
+    validation: Predictions | None,
+    draws: int = 1000,
+) -> dict[str, dict[str, Any]]:
+    """For each task how far its answers can be trusted, ready for JSON, to be added to its :func:`score`.
+
+    ``calibration``: figures before and after ``temperature`` (1 where a task has none); ``shots``: accuracy of
+    classes with many, medium and few works among the rows of ``table`` whose ``split`` is ``train``;
+    ``selective``: accuracy when unsure works are left out; ``logit_adjusted`` and ``conformal``: rare classes
+    and prediction sets. What is chosen on other works (τ, the sets' thresholds where ``thresholds[task]`` has
+    none from training, the confidence that reaches 95 %) comes from ``validation``, the run's predictions for
+    its validation split, and is ``None`` without it.
+    """
+    found = {}
+    for name, task in predictions.tasks.items():
+        held_out = validation.tasks.get(name) if validation is not None else None
+        counts = _training_counts(table, name, len(task.names))
+        adjusted = None if held_out is None else adjusted_scores(task, held_out, counts, draws)
+        fitted = thresholds.get(name) if held_out is not None else None
+        if held_out is not None and fitted is None:
+            fitted = fit_thresholds(held_out.labels, held_out.probabilities)
+        found[name] = {
+            "calibration": before_and_after(
+                task.labels, task.probabilities, float(temperature.get(name, 1.0))
+            ),
+            "logit_adjusted": adjusted,
+            "shots": shot_groups(task, counts, adjusted["balanced"]["tau"] if adjusted else None),
+            "conformal": check_sets(task, fitted) if fitted else None,
+            "selective": selective_scores(task, held_out),
+        }
+    return found
+
+
+def either_scores(task: TaskPredictions, second: NDArray[np.integer], draws: int = 1000) -> dict[str, Any]:
+    """Accuracy when a second label (N,), −1 none, counts as right too, for works filed under two classes.
+
+    ``accuracy_either`` over the works of known label, its 95 % interval, and ``two_labels``: how many of them have a
+    second label.
+    """
+    right = (task.predicted == task.labels) | (task.predicted == second)
+    works, hits = int(task.known.sum()), int(right[task.known].sum())
+    return {
+        "accuracy_either": hits / works if works else None,
+        "accuracy_either_ci95": _pair(metrics.bootstrap_share(hits, works, draws)),
+        "two_labels": int((second[task.known] >= 0).sum()),
+    }
+
+
+def _training_counts(table: pd.DataFrame, task: str, classes: int) -> NDArray[np.int64]:
+    labels = table.loc[(table["split"] == "train") & (table[task] >= 0), task]
+    return np.bincount(labels.to_numpy(np.int64), minlength=classes)
 
 
 def class_report(task: TaskPredictions) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -26,13 +26,15 @@ _SCOPES = {
     "test": "test split",
     "all": "whole collection",
 }
+QUESTIONS = {"label": "Is this label wrong?", "work": "Is this work unlike the others?"}
 _SIDE = 240  # short side of a painting on the page, in pixels
 
 
 @dataclass(frozen=True)
 class Section:
     """One task: how many works could be judged and are flagged, the table by class that
-    :func:`morelli.judgement.uncertainty.per_class` gives, and the most suspicious works, first to last."""
+    :func:`morelli.judgement.uncertainty.per_class` gives, and the most suspicious works, first to last, with the
+    reasons why, where they are told."""
 
     task: str
     judged: int
@@ -40,45 +42,71 @@ class Section:
     share: float | None
     classes: pd.DataFrame
     tiles: Sequence[Tile]
+    reasons: Sequence[str] = field(default=())
+
+    @property
+    def unlabelled(self) -> int:
+        """How many flagged works have no known label, and so no row in the table."""
+        return self.flagged - int(self.classes["flagged"].sum())
+
+
+@dataclass(frozen=True)
+class PagePart:
+    """One rule, which asks one of the two questions, and what it says of each task."""
+
+    rule: Rule
+    sections: Sequence[Section]
+
+    @property
+    def question(self) -> str:
+        """The question in words."""
+        return QUESTIONS[self.rule.question]
+
+    @property
+    def says(self) -> str:
+        """What the rule does, in one sentence."""
+        return self.rule.says.format(threshold=self.rule.threshold)
 
 
 def write_audit_page(
     file: Path,
     *,
     run: str,
-    rule: Rule,
     split: str,
     works: int,
-    sections: Sequence[Section],
+    parts: Sequence[PagePart],
     trained: bool,
+    fitted: bool,
     pictures: bool,
 ) -> None:
     """Writes the page, which needs no other file.
 
-    ``trained`` says that the network learned from the labels of some of these works, ``pictures`` that the paintings
-    are at hand; without them the works are listed in words.
+    ``trained`` says that the network learned from the labels of some of these works, ``fitted`` that they were read
+    by cross-fitting, ``pictures`` that the paintings are at hand; without them the works are listed in words.
     """
     page = _environment().get_template("audit.html").render(
         run=run,
-        rule=rule,
-        says=rule.says.format(threshold=rule.threshold),
+        parts=parts,
         split=split,
         scope=_SCOPES[split],
         works=works,
-        sections=sections,
-        tiles={section.task: [_shown(tile) for tile in section.tiles] for section in sections},
-        classes={section.task: _class_rows(section) for section in sections},
-        unlabelled={section.task: section.flagged - int(section.classes["flagged"].sum()) for section in sections},
+        shown=_shown,
+        rows=_class_rows,
         many=MANY,
         trained=trained,
+        fitted=fitted,
         pictures=pictures,
     )  # fmt: skip
     write_text(file, page)
 
 
-def _shown(tile: Tile) -> tuple[str | None, tuple[str, ...]]:
-    """The painting as base64, None where it cannot be shown, and the lines under it."""
-    return (None if tile.picture is None else _small(tile.picture)), tile.lines
+def _shown(section: Section) -> list[tuple[str | None, tuple[str, ...], str]]:
+    """Of each work the painting as base64, None where it cannot be shown, the lines under it and the reason."""
+    reasons = section.reasons or [""] * len(section.tiles)
+    return [
+        (None if tile.picture is None else _small(tile.picture), tile.lines, reason)
+        for tile, reason in zip(section.tiles, reasons, strict=True)
+    ]
 
 
 def _small(picture: bytes) -> str | None:

@@ -33,7 +33,7 @@ def confusion_figure(
     support = confusion.sum(axis=1)
     occurring = np.flatnonzero(support + confusion.sum(axis=0))
     if not len(occurring):
-        return _empty(title)
+        return empty(title)
     order = occurring[np.argsort(-support[occurring], kind="stable")]
     rows, counts, columns = (
         order,
@@ -102,7 +102,7 @@ def per_class_f1_figure(task: TaskPredictions, title: str, name: str | None = No
     table = metrics.per_class(metrics.confusion_matrix(task.labels, task.probabilities))
     occurring = np.flatnonzero(~np.isnan(table.f1))
     if not len(occurring) or not task.known.any():
-        return _empty(title)
+        return empty(title)
     order = occurring[np.lexsort((-table.support[occurring], -table.f1[occurring]))]
     step = 0.27 if len(order) <= 40 else 0.19
     drawn = style.figure(7.5, len(order) * step + 1.3)
@@ -180,12 +180,19 @@ def _draw_distribution(axes: Axes, table: pd.DataFrame, task: str, names: list[s
 @styled
 def reliability_figure(task: TaskPredictions, title: str) -> Figure:
     """Accuracy against confidence in 15 bins, the gap to perfect calibration, and where the works lie."""
-    works, confidence, right = metrics.calibration_bins(task.labels, task.probabilities)
-    if not works.sum():
-        return _empty(title)
-    error = metrics.expected_calibration_error(task.labels, task.probabilities)
+    if not task.known.any():
+        return empty(title)
     drawn = style.figure(5, 5.4)
     upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
+    error = draw_reliability(upper, lower, task)
+    upper.set_title(f"{title}: ECE {error:.3f}")
+    upper.legend(loc="upper left")
+    return drawn
+
+
+def draw_reliability(upper: Axes, lower: Axes, task: TaskPredictions) -> float:
+    """Accuracy, gap and share of works in each bin of confidence, on two axes; gives the calibration error."""
+    works, confidence, right = metrics.calibration_bins(task.labels, task.probabilities)
     full = works > 0
     width = 1 / len(works)
     middles = (np.arange(len(works)) + 0.5) * width
@@ -197,16 +204,15 @@ def reliability_figure(task: TaskPredictions, title: str) -> Figure:
         linewidth=0.8, label="gap to confidence",
     )  # fmt: skip
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    upper.set_title(f"{title}: ECE {error:.3f}")
-    upper.legend(loc="upper left")
     upper.grid(axis="y")
     lower.bar(middles, works / works.sum(), width * 0.92, color=style.SKY)
     lower.set(xlabel="confidence", ylabel="share of works")
     lower.grid(axis="y")
-    return drawn
+    return metrics.expected_calibration_error(task.labels, task.probabilities)
 
 
-def _empty(title: str) -> Figure:
+def empty(title: str) -> Figure:
+    """A figure that says that there is nothing to draw."""
     drawn = style.figure(5, 1.6)
     axes = drawn.subplots()
     axes.set_title(title)

@@ -13,8 +13,15 @@ from morelli.files import explain_os_error, read_json, write_text
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.predictions import Predictions
 from morelli.judgement.scores import class_report
-from morelli.report.pictures import collection_pictures, network_pictures, sample_pictures, task_pictures
+from morelli.report.pictures import (
+    collection_pictures,
+    network_pictures,
+    sample_pictures,
+    task_pictures,
+    trust_pictures,
+)
 from morelli.report.style import SPLIT_COLOURS, pretty
+from morelli.report.trust import has_figures, leakage_table, share, trust_tables
 
 # of so many artists the report gives the number of works
 ARTISTS = 10
@@ -22,6 +29,7 @@ ARTISTS = 10
 # figure, label, whether it is a share shown in per cent, one line of explanation
 ROWS = [
     ("accuracy", "Accuracy", True, "share of works named rightly"),
+    ("accuracy_either", "Either label", True, "a work filed under two styles may be called either"),
     ("top5", "Top-5 accuracy", True, "true class among the five most probable"),
     ("macro_f1", "Macro F1", True, "every class counts alike"),
     ("weighted_f1", "Weighted F1", True, "classes count by their works"),
@@ -47,8 +55,10 @@ def write_report(run: Path, split: str) -> Path:
     folder = run / "report"
     try:
         samples, no_samples = sample_pictures(folder, run, scores, predictions)
+        calibrated = all("calibration" in scores["tasks"][name] for name in predictions.tasks)
         sections = [
-            (name, task_pictures(folder, name, task, split)) for name, task in predictions.tasks.items()
+            (name, task_pictures(folder, name, task, split, reliability=not calibrated))
+            for name, task in predictions.tasks.items()
         ]
         reports = {name: class_report(task) for name, task in predictions.tasks.items()}
         for name, text in reports.items():
@@ -62,11 +72,14 @@ def write_report(run: Path, split: str) -> Path:
             tasks=list(predictions.tasks),
             classes={name: len(task.names) for name, task in predictions.tasks.items()},
             rows=_score_rows(scores, predictions),
-            joint=_share(scores.get("joint_exact_match"), scores.get("joint_exact_match_ci95")),
+            joint=share(scores.get("joint_exact_match"), scores.get("joint_exact_match_ci95")),
             joint_works=scores.get("joint_n") or 0,
             samples=samples,
             no_samples=no_samples,
             sections=sections,
+            trust=trust_pictures(folder, predictions, scores, split) if calibrated else [],
+            tables=trust_tables(scores, list(predictions.tasks)) if calibrated else [],
+            leakage=leakage_table(scores, list(predictions.tasks)),
             reports=reports,
             network=network_pictures(folder, run),
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
@@ -116,28 +129,20 @@ def _score_rows(scores: dict[str, Any], predictions: Predictions) -> list[dict[s
     """One row a figure, one cell a task; a row without any figure is left out."""
     tables = {name: scores["tasks"][name] for name in predictions.tasks}
     rows: list[dict[str, Any]] = []
-    for key, label, share, hint in ROWS:
+    for key, label, is_share, hint in ROWS:
         cells = []
         for name, table in tables.items():
             # with five classes or fewer the true one is always among the five
             trivial = key == "top5" and len(predictions.tasks[name].names) <= 5
             value = None if trivial else table.get(key)
-            cells.append(_share(value, table.get(f"{key}_ci95")) if share else _plain(value))
+            cells.append(share(value, table.get(f"{key}_ci95")) if is_share else _plain(value))
         rows.append({"label": label, "hint": hint, "cells": cells, "baseline": False})
     for key, label, hint in BASELINES:
-        cells = [_share((table.get("baselines") or {}).get(key)) for table in tables.values()]
+        cells = [share((table.get("baselines") or {}).get(key)) for table in tables.values()]
         rows.append({"label": label, "hint": hint, "cells": cells, "baseline": True})
     works = [(f"{table['n']:,d}", "") for table in tables.values()]
     rows.append({"label": "Works scored", "hint": "label known", "cells": works, "baseline": False})
-    return [row for row in rows if any(value != "–" for value, _ in row["cells"])]
-
-
-def _share(value: float | None, interval: list[float] | None = None) -> tuple[str, str]:
-    """A share in per cent with its interval, ready to show; – where undefined."""
-    if value is None:
-        return "–", ""
-    between = f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}" if interval else ""
-    return f"{100 * value:.1f} %", between
+    return [row for row in rows if has_figures(row)]
 
 
 def _plain(value: float | None) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from PIL import Image
 from morelli.files import read_json, replacing
 from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.report import figures, style
+from morelli.report.calibration_figures import abstention_figure, before_after_figure
 from morelli.report.curves import learning_curves_figure, outliers_figure
 from morelli.report.diagram import architecture_figure
 from morelli.report.gallery import gallery_figure
@@ -40,26 +41,51 @@ class Picture:
     folded: bool
 
 
-def task_pictures(folder: Path, name: str, task: TaskPredictions, split: str) -> list[Picture]:
-    """What is confused with what, the F1 of each class, and how far confidence is to be trusted."""
+def task_pictures(
+    folder: Path, name: str, task: TaskPredictions, split: str, reliability: bool = True
+) -> list[Picture]:
+    """What is confused with what, the F1 of each class, and, with ``reliability``, accuracy against confidence."""
     title = f"{name.capitalize()} ({split})"
     classes = len(np.union1d(task.labels[task.known], task.predicted[task.known]))
     folded = classes > MANY
     every = f"All {classes} classes: which" if classes > TOP else "Which"
     confusion = figures.confusion_figure(task, title, name=name)
     f1 = figures.per_class_f1_figure(task, f"F1 of each {name} ({split})", name=name)
-    reliability = figures.reliability_figure(task, title)
     pictures = [
         _picture(folder, f"confusion_{name}", confusion, f"{every} {name} is taken for which.", folded),
         _picture(folder, f"f1_{name}", f1, f"F1 of each {name}, best first.", folded),
-        _picture(folder, f"reliability_{name}", reliability, "Confidence against accuracy."),
     ]
+    if reliability:
+        drawn = figures.reliability_figure(task, title)
+        pictures.append(_picture(folder, f"reliability_{name}", drawn, "Confidence against accuracy."))
     if classes > TOP:
         drawn = figures.confusion_figure(task, f"{title}: {TOP} most frequent", top=TOP, name=name)
         caption = f"The {TOP} most frequent classes: which {name} is taken for which."
         pictures.insert(0, _picture(folder, f"confusion_{name}_top", drawn, caption))
     # what can be seen at once before what has to be unfolded
     return sorted(pictures, key=lambda picture: picture.folded)
+
+
+def trust_pictures(
+    folder: Path, predictions: Predictions, scores: dict[str, Any], split: str
+) -> list[Picture]:
+    """Abstention, then for each task confidence against accuracy before and after calibration, folded."""
+    tables = scores["tasks"]
+    targets = {name: (tables[name].get("selective") or {}).get("target") or {} for name in predictions.tasks}
+    thresholds = {name: target.get("threshold") for name, target in targets.items()}
+    drawn = abstention_figure(
+        predictions.tasks, f"Accuracy when unsure works are left out ({split})", thresholds
+    )
+    caption = "Accuracy against the share of works answered."
+    if any(threshold is not None for threshold in thresholds.values()):
+        caption += " Dots: the confidence at which 95 % of the validation works were right."
+    pictures = [_picture(folder, "abstention", drawn, caption, shrink=0.55)]
+    for name, task in predictions.tasks.items():
+        temperature = tables[name]["calibration"]["temperature"]
+        drawn = before_after_figure(task, f"{name.capitalize()} ({split})", temperature)
+        caption = f"{name.capitalize()}: confidence against accuracy, before and after calibration."
+        pictures.append(_picture(folder, f"reliability_{name}", drawn, caption, folded=True))
+    return pictures
 
 
 def sample_pictures(

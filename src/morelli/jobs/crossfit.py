@@ -1,0 +1,229 @@
+"""Cross-fitted predictions of a run's whole collection: made once, resumable, reused while nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morelli.collection.collection import Collection
+from morelli.console import say
+from morelli.errors import DataError, MorelliError, RunError, StoppedError, UsageError
+from morelli.files import explain_os_error, read_json, replacing, write_json
+from morelli.judgement import predictions as predictions_file
+from morelli.judgement.calibration import apply_temperature, fit_temperature
+from morelli.judgement.evidence import Case, cases
+from morelli.judgement.predictions import Predictions, TaskPredictions
+
+VERSION = 1
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Predictions of every work of ``collection``, in its order, by networks that had not learned from it, and the
+    second opinion's; ``facts`` say what made them."""
+
+    collection: Collection
+    predictions: Predictions
+    second: Predictions
+    facts: dict[str, Any]
+
+    def cases(self) -> dict[str, Case]:
+        """Each task's predictions with all the evidence of the collection."""
+        second = {name: task.probabilities for name, task in self.second.tasks.items()}
+        return cases(self.predictions, self.collection.table, self.collection.vocabularies, second)
+
+
+def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> CrossFit:
+    """Cross-fits neck and heads of ``run`` on its collection, or reads what an earlier call made of the same model,
+    labels and settings.
+
+    Writes ``RUN/predictions-crossfit.parquet``, whose embedding is of the backbone's features and knows no label,
+    ``predictions-second.parquet`` (the second opinion) and ``predictions-crossfit.json`` (what they were made of). An
+    interrupted call goes on where it stopped. Where ``folds`` and ``epochs`` are not given, any that were made are
+    reused; else there are five folds, and each has the recipe's epochs, at most six.
+
+    Raises :class:`UsageError` for fewer than two folds, :class:`RunError` where the run or its collection is gone or
+    was made anew, and :class:`StoppedError` on Ctrl-C.
+    """
+    check_options(folds, epochs)
+    from morelli.prediction.model import load_model
+
+    model = load_model(run)
+    collection = own_collection(run)
+    facts = facts_of(model, collection, folds or FOLDS, epochs, list(model.vocabularies))
+    made = _read(run, collection, facts, free=("folds",) * (folds is None) + ("epochs",) * (epochs is None))
+    if made is not None:
+        return made
+    again = f"morelli audit {run}"
+    say(f"cross-fitting {len(collection.table):,} works in {folds} folds; later audits of this run reuse it")
+    predictions, second = fit_all(model, collection, run / "audit" / "crossfit", facts, None, again)
+    (run / "predictions-crossfit.json").unlink(missing_ok=True)
+    predictions_file.write(predictions, run / "predictions-crossfit.parquet")
+    predictions_file.write(second, run / "predictions-second.parquet")
+    write_json(run / "predictions-crossfit.json", facts)
+    shutil.rmtree(run / "audit" / "crossfit", ignore_errors=True)
+    return CrossFit(collection, predictions, second, facts)
+
+
+def check_options(folds: int | None, epochs: int | None) -> None:
+    """Raises :class:`UsageError` for values that cannot be."""
+    if folds is not None and not 2 <= folds <= 50:
+        raise UsageError(f"--folds {folds}: must be from 2 to 50")
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"--epochs {epochs}: must be at least 1")
+
+
+def own_collection(run: Path) -> Collection:
+    """The collection that ``run`` began with, unchanged; :class:`RunError` where it is gone or was made anew."""
+    from morelli.jobs.evaluate import check_same_rows
+
+    note = run / "collection.txt"
+    try:
+        folder = Path(note.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        raise RunError(f"{note}: missing; cross-fitting needs the run's collection, train again") from None
+    if not folder.is_dir():
+        raise RunError(f"{run}: its collection was in {folder}, which is gone; put it back to cross-fit")
+    collection = Collection.open(folder)
+    check_same_rows(run, collection)
+    return collection
+
+
+def facts_of(
+    model: Any, collection: Collection, folds: int, epochs: int | None, tasks: list[str]
+) -> dict[str, Any]:
+    """What cross-fitted predictions depend on."""
+    from morelli.training.crossfit import fold_recipe
+
+    recipe = fold_recipe(model.recipe, epochs, tasks)
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(collection.labels(task, model.vocabularies[task]).tobytes())
+    digest.update("\n".join(collection.table["id"].astype(str)).encode("utf-8", "surrogateescape"))
+    return {
+        "version": VERSION,
+        "weights": model.facts["weights"],
+        "collection": collection.fingerprint,
+        "labels": digest.hexdigest()[:16],
+        "tasks": tasks,
+        "folds": folds,
+        "epochs": recipe.phases[0].epochs,
+    }
+
+
+def pooled(model: Any, collection: Collection) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Statistics of the backbone's features (N, F) of every work, and the embedding (N, ≤ 256) made of them."""
+    from morelli.training.crossfit import DIMENSIONS, pooled_statistics, principal
+    from morelli.training.sources import clean_features
+
+    rows = collection.rows("all")
+    features = clean_features(collection, model, rows, model.recipe)
+    statistics = pooled_statistics(features, rows)
+    return statistics, principal(statistics, DIMENSIONS)
+
+
+def fit_all(
+    model: Any,
+    collection: Collection,
+    folder: Path,
+    facts: dict[str, Any],
+    features: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    how_to_go_on: str,
+) -> tuple[Predictions, Predictions]:
+    """Fits every fold and the second opinion by the settings in ``facts``; ``folder`` keeps what is done.
+
+    ``features`` are those of :func:`pooled`, where they are at hand.
+    """
+    from morelli.training import crossfit as fitting
+
+    tasks: list[str] = facts["tasks"]
+    labels = {task: collection.labels(task, model.vocabularies[task]) for task in tasks}
+    _begin(folder, facts)
+    statistics, embedding = features or pooled(model, collection)
+    parts = fitting.fold_parts(collection, facts["folds"], model.recipe.seed)
+    recipe = fitting.fold_recipe(model.recipe, facts["epochs"], tasks)
+    chances = {task: np.zeros((len(parts), len(model.vocabularies[task])), np.float32) for task in tasks}
+    try:
+        for fold in range(facts["folds"]):
+            say(f"fold {fold + 1} of {facts['folds']}")
+            for task, found in _fold(model, collection, recipe, parts, fold, folder, how_to_go_on).items():
+                chances[task][parts // 2 == fold] = found
+        classes = {task: len(model.vocabularies[task]) for task in tasks}
+        second = fitting.second_opinion(statistics, labels, classes, parts // 2, model.recipe.seed)
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}") from None
+    except OSError as error:
+        raise explain_os_error(error) from None
+    ids, paths = (list(collection.table[c].astype(str)) for c in ("id", "file"))
+    first, other = (
+        {task: TaskPredictions(model.vocabularies[task], labels[task], made[task]) for task in tasks}
+        for made in (chances, second)
+    )
+    return Predictions(ids, paths, first, embedding), Predictions(ids, paths, other)
+
+
+def _begin(folder: Path, facts: dict[str, Any]) -> None:
+    """Keeps what an interrupted call left, unless it was of something else."""
+    note = folder / "made-of.json"
+    try:
+        same = read_json(note) == facts
+    except DataError:
+        same = False
+    if not same:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(note, facts)
+
+
+def _fold(
+    model: Any,
+    collection: Collection,
+    recipe: Any,
+    parts: NDArray[np.int64],
+    fold: int,
+    folder: Path,
+    how_to_go_on: str,
+) -> dict[str, NDArray[np.float32]]:
+    """Calibrated probabilities of the works of one fold by a network trained on the others."""
+    from morelli.jobs.reading import read_rows
+    from morelli.training.crossfit import fit_fold, fold_collection
+
+    done, work = folder / f"fold-{fold}.npz", folder / f"fold-{fold}"
+    if done.exists():
+        with np.load(done) as saved:
+            return {task: saved[task] for task in recipe.tasks}
+    cut = fold_collection(collection, parts, fold)
+    fitted = fit_fold(model, cut, recipe, fold, work, how_to_go_on)
+    held, made = read_rows(fitted, cut, cut.rows("test"), "reading the fold"), {}
+    rows = cut.rows("val")
+    tuning = read_rows(fitted, cut, rows, "calibrating")
+    for task, names in fitted.vocabularies.items():
+        logits = np.log(np.clip(tuning.probabilities[task], 1e-12, None))
+        temperature = fit_temperature(logits, cut.labels(task, names)[rows])
+        made[task] = apply_temperature(held.probabilities[task], temperature)
+    with replacing(done) as temporary, temporary.open("wb") as file:
+        np.savez(file, **made)  # type: ignore[arg-type]
+    shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def _read(run: Path, collection: Collection, facts: dict[str, Any], free: tuple[str, ...]) -> CrossFit | None:
+    """What an earlier call left, if it is of the same, those settings aside that are ``free``; a damaged file is made
+    anew."""
+    try:
+        found = read_json(run / "predictions-crossfit.json")
+        if not isinstance(found, dict) or found | {k: facts[k] for k in free} != facts:
+            return None
+        predictions = predictions_file.read(run / "predictions-crossfit.parquet")
+        second = predictions_file.read(run / "predictions-second.parquet")
+    except MorelliError:
+        return None
+    if predictions.ids != list(collection.table["id"].astype(str)) or len(second) != len(predictions):
+        return None
+    return CrossFit(collection, predictions, second, found)

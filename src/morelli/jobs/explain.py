@@ -1,0 +1,230 @@
+"""``morelli explain``: where the network looked on one painting, and what it believed as it read."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from morelli.console import say
+from morelli.errors import UsageError
+from morelli.files import make_folder, replacing, write_json
+from morelli.jobs.painting import Painting, open_painting
+from morelli.judgement.turning import turning_points
+from morelli.prediction.model import Model, load_model
+from morelli.prediction.saliency import (
+    METHODS,
+    attention_map,
+    has_attention,
+    over_painting,
+    saliency,
+    seen_box,
+)
+from morelli.prediction.trace import Trace, read_trace
+from morelli.report import style
+from morelli.report.explain import map_figure
+from morelli.report.explain_page import MEASURES, Section, describe_point, story, write_explain_page
+from morelli.report.reading import Reading, numbered, trace_figure
+
+_TOP = 5
+
+
+def explain(
+    run: Path, query: str, out: Path | None = None, task: list[str] | None = None, method: str = "grad-cam"
+) -> dict[str, Any]:
+    """Explains the answers of ``run`` on ``query``, an image file or the id of a work of the run's collection.
+
+    Writes into ``out`` (``RUN/explain/NAME``): ``index.html``, which needs no other file; for each task
+    ``map_TASK.png``, ``heat_TASK.png`` (the map alone, in greys, at the painting's resolution up to 2,000 pixels a
+    side) and ``trace_TASK.png``; ``attention.png`` where the neck pools by attention; ``trace.csv``, the belief in
+    every class after every step; ``explanation.json``, what is returned. ``task`` names some of the run's tasks,
+    ``method`` is one of :data:`morelli.prediction.saliency.METHODS`.
+
+    Returns ``{"run", "query", "method", "folder", "trace", "tasks": {task: {"answer", "confidence", "given", "top",
+    "story", "turning_points"}}, "files"}``; steps count from 1, rows and columns of the feature map from 0. Raises
+    :class:`UsageError` for a query, task or method that is none.
+    """
+    if method not in METHODS:
+        raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
+    model = load_model(run)
+    tasks = _tasks(model, task)
+    work = open_painting(run, model, query)
+    features = model.features(work.pixels[None])
+    attention = None
+    if method == "attention" or has_attention(model):
+        attention = attention_map(model, features)  # before anything is written: not every neck has it
+    trace = read_trace(model, features)
+    folder = make_folder(out or run / "explain" / work.folder, "--out")
+    told, sections = {}, []
+    for name in tasks:
+        reading = _reading(model, work, trace, name)
+        told[name] = _tell(model, reading, name, work.labels.get(name))
+        sections.append(_draw(folder, model, work, reading, told[name], name, method))
+    shown = None
+    if attention is not None and method != "attention":
+        shown = _draw_attention(folder, model, work, attention)
+    _write_trace(folder / "trace.csv", model, trace, tasks)
+    write_explain_page(
+        folder / "index.html",
+        run=run.resolve().name,
+        query=work.title,
+        painting=_picture(work.image, "JPEG"),
+        method=method,
+        meaning=trace.meaning,
+        unit=trace.unit,
+        sections=sections,
+        attention=shown,
+    )
+    pictures = [f"{kind}_{name}.png" for kind in ("map", "heat", "trace") for name in tasks]
+    files = [*pictures, *(["attention.png"] if shown else []), "explanation.json", "index.html", "trace.csv"]
+    for old in {*folder.glob("*_*.png"), *folder.glob("attention.png")} - {folder / file for file in files}:
+        if old.stem.partition("_")[0] in ("map", "heat", "trace", "attention"):
+            old.unlink()  # of an earlier explanation, with other tasks
+    summary = {
+        "run": str(run),
+        "query": query,
+        "method": method,
+        "folder": str(folder),
+        "trace": {
+            "steps": len(trace),
+            "unit": trace.unit,
+            "ordered": trace.ordered,
+            "grid": list(trace.grid),
+            "meaning": trace.meaning,
+        },
+        "tasks": told,
+        "files": files,
+    }
+    write_json(folder / "explanation.json", summary)
+    return summary
+
+
+def show_explanation(summary: dict[str, Any]) -> None:
+    """Each task's answer and its story, and where the page is."""
+    for name, told in summary["tasks"].items():
+        say(f"{name}: {style.pretty(told['answer'], name)} ({told['confidence']:.2f}). {told['story']}")
+    say(f"maps and trace: {Path(summary['folder']) / 'index.html'}")
+
+
+def _tasks(model: Model, wanted: list[str] | None) -> list[str]:
+    for task in wanted or ():
+        if task not in model.vocabularies:
+            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(model.vocabularies)}")
+    return list(dict.fromkeys(wanted or model.vocabularies))
+
+
+def _reading(model: Model, work: Painting, trace: Trace, task: str) -> Reading:
+    width, height = work.size
+    left, top, right, bottom = seen_box(width, height, model.recipe.image.fit)
+    beliefs = trace.probabilities[task]
+    return Reading(
+        [style.pretty(name, task) for name in model.vocabularies[task]],
+        beliefs,
+        trace.cells,
+        trace.grid,
+        (left / width, top / height, right / width, bottom / height),
+        numbered(turning_points(beliefs)),
+        trace.unit,
+        trace.ordered,
+    )
+
+
+def _tell(model: Model, reading: Reading, task: str, given: str | None) -> dict[str, Any]:
+    """One task of the summary; class names as in the vocabulary."""
+    names, answer = model.vocabularies[task], reading.probabilities[-1]
+    best = np.argsort(-answer, kind="stable")[:_TOP]
+    points = []
+    for point in turning_points(reading.probabilities):
+        rows, columns = np.divmod(reading.cells[point.step], reading.grid[1])
+        where = np.column_stack([rows, columns]).tolist()
+        words = {"before": names[point.before], "after": names[point.after]}
+        points.append(asdict(point) | words | {"step": point.step + 1, "cells": where})
+    return {
+        "answer": names[int(best[0])],
+        "confidence": float(answer[best[0]]),
+        "given": given,
+        "top": [{"class": names[int(number)], "probability": float(answer[number])} for number in best],
+        "story": story(reading),
+        "turning_points": points,
+    }
+
+
+def _draw(
+    folder: Path, model: Model, work: Painting, reading: Reading, told: dict[str, Any], task: str, method: str
+) -> Section:
+    """Writes the three pictures of one task; returns its part of the page."""
+    answer = int(reading.probabilities[-1].argmax())
+    cells = saliency(model, work.pixels, task, answer, method)
+    heat = over_painting(cells, *work.size, model.recipe.image.fit)
+    name = reading.names[answer]
+    looked = "Where the neck attended" if method == "attention" else f"Where it looked for {name}"
+    measure = MEASURES.get(method, "relevance, share of the largest")
+    mapped = map_figure(work.image, heat, f"{task.capitalize()}: {looked[0].lower()}{looked[1:]}", measure)
+    traced = trace_figure(work.image, reading, f"{task.capitalize()}: how {name} was reached")
+    _write(folder / f"heat_{task}.png", _picture(np.round(255 * heat).astype(np.uint8), "PNG"))
+    top = [(style.pretty(each["class"], task), each["probability"]) for each in told["top"]]
+    return Section(
+        task,
+        top,
+        told["given"] and style.pretty(told["given"], task),
+        told["story"],
+        [describe_point(reading, point) for point in reading.points],
+        _save(folder / f"trace_{task}.png", traced),
+        _save(folder / f"map_{task}.png", mapped),
+        empty=not heat.any(),
+    )
+
+
+def _draw_attention(folder: Path, model: Model, work: Painting, cells: np.ndarray) -> bytes:
+    heat = over_painting(cells, *work.size, model.recipe.image.fit)
+    drawn = map_figure(work.image, heat, "Where the neck attended", MEASURES["attention"])
+    return _save(folder / "attention.png", drawn)
+
+
+def _write_trace(file: Path, model: Model, trace: Trace, tasks: list[str]) -> None:
+    """One row a task, step and class."""
+    cells = [" ".join(f"{n // trace.grid[1]},{n % trace.grid[1]}" for n in step) for step in trace.cells]
+    parts = []
+    for task in tasks:
+        names, beliefs = model.vocabularies[task], trace.probabilities[task]
+        columns = {
+            "task": task,
+            "step": np.repeat(np.arange(1, len(trace) + 1), len(names)),
+            "cells": np.repeat(np.array(cells, dtype=object), len(names)),
+            "class": np.tile(np.array(names, dtype=object), len(trace)),
+            "probability": beliefs.ravel(),
+        }
+        parts.append(pd.DataFrame(columns))
+    with replacing(file) as temporary:
+        pd.concat(parts).to_csv(temporary, index=False, float_format="%.6f")
+
+
+def _picture(pixels: np.ndarray, kind: str) -> bytes:
+    """(H, W) or (H, W, 3) uint8 as an image file, for the page at most 1,200 pixels a side."""
+    image = Image.fromarray(pixels)
+    if kind == "JPEG":
+        image.thumbnail((1200, 1200), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=88)
+    return buffer.getvalue()
+
+
+def _save(file: Path, drawn: Figure) -> bytes:
+    """Writes the figure as a PNG; returns it as the JPEG that the page shows, without drawing it again."""
+    data = style.png(drawn)
+    _write(file, data)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.convert("RGB").save(buffer, "JPEG", quality=88, optimize=True)
+    return buffer.getvalue()
+
+
+def _write(file: Path, data: bytes) -> None:
+    with replacing(file) as temporary:
+        temporary.write_bytes(data)

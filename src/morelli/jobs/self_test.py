@@ -1,0 +1,230 @@
+"""``morelli audit --self-test``: plants known label errors and says how many of them each rule finds.
+
+The whole audit runs again on the wrong labels: cross-fitting, second opinion, neighbours, cross-task evidence. The five
+systems' rules read the same cross-fitted predictions, which is more than their systems give them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morelli.collection.collection import Collection
+from morelli.console import say, show_table
+from morelli.errors import DataError, UsageError
+from morelli.files import read_json, replacing, write_json
+from morelli.jobs.crossfit import CrossFit, check_options, crossfit, facts_of, fit_all, pooled
+from morelli.judgement.combination import combine, rank_average, wrongness
+from morelli.judgement.evidence import Case
+from morelli.judgement.noise import KINDS, confused_with, measures, plant
+from morelli.judgement.rules import RULES
+from morelli.judgement.suspicion import estimated_errors
+
+FIGURES = ("auroc", "average_precision", "precision_at_100", "precision_at_errors")
+PICTURES_ALONE = "combined, no other labels"
+RANKS = "mean rank of the label rules"
+ASIDE = "combined, aside from those flagged before"
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One planting: its kind, the share of labels, the seed."""
+
+    kind: str
+    rate: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.rate:g}-{self.seed}"
+
+
+def self_test(
+    run: Path,
+    rates: Sequence[float] = (0.05, 0.10),
+    kinds: Sequence[str] = KINDS,
+    tasks: list[str] | None = None,
+    seeds: int = 1,
+    folds: int | None = None,
+    epochs: int | None = None,
+) -> dict[str, Any]:
+    """Plants each of ``kinds`` of errors at each of ``rates`` in the labels of ``tasks`` (all unless given), ``seeds``
+    times, and judges every rule by what it finds.
+
+    ``symmetric`` errors are any other class, ``confusing`` ones the class that works of the true one are most often
+    taken for. Writes ``self-test.json``, ``table.csv`` and ``self-test.png`` into ``RUN/audit/self-test`` and returns
+    ``{"folder", "folds", "epochs", "tasks": {task: {"given": {...}, "settings": [{"kind", "rate", "seed", "planted",
+    "rules": {rule: measures}}]}}}``; ``given`` says what the audit finds in the labels as they are, which bounds every
+    precision. ``folds`` and ``epochs`` of the cross-fits are those of the run's own unless given. An interrupted call
+    goes on where it stopped.
+
+    Raises :class:`UsageError` for a rate outside 0–0.5, an unknown kind or task, and as
+    :func:`morelli.jobs.crossfit.crossfit`.
+    """
+    _check(rates, kinds, seeds, folds, epochs)
+    from morelli.prediction.model import load_model
+    from morelli.report.self_test_figure import self_test_figure
+
+    given = crossfit(run)
+    folds, epochs = folds or given.facts["folds"], epochs or given.facts["epochs"]
+    model = load_model(run)
+    chosen = _tasks(given, tasks)
+    folder = run / "audit" / "self-test"
+    before = {task: RULES["combined"].of_case(case).flagged for task, case in given.cases().items()}
+    features = None
+    results: dict[str, Any] = {task: {"given": _given(given, task), "settings": []} for task in chosen}
+    settings = [_Setting(k, r, s) for k in kinds for r in rates for s in range(seeds)]
+    for number, setting in enumerate(settings):
+        say(
+            f"self-test {number + 1} of {len(settings)}: {setting.kind} errors in {setting.rate:.0%} of labels"
+        )
+        noisy, planted = _plant(given, chosen, setting)
+        facts = facts_of(model, noisy, folds, epochs, chosen)
+        found = _done(folder / f"{setting.name}.json", facts)
+        if found is None:
+            features = features or pooled(model, given.collection)
+            work = folder / setting.name
+            made = fit_all(model, noisy, work, facts, features, f"morelli audit {run} --self-test")
+            found = _judge(CrossFit(noisy, *made, facts), planted, before)
+            write_json(folder / f"{setting.name}.json", {"facts": facts, "tasks": found})
+            shutil.rmtree(work, ignore_errors=True)
+        for task in chosen:
+            results[task]["settings"].append(
+                {"kind": setting.kind, "rate": setting.rate, "seed": setting.seed} | found[task]
+            )
+    summary = {"folder": str(folder), "folds": folds, "epochs": epochs, "tasks": results}
+    write_json(folder / "self-test.json", summary)
+    with replacing(folder / "table.csv") as temporary:
+        table(summary).to_csv(temporary, index=False, float_format="%.4f")
+    with replacing(folder / "self-test.png") as temporary:
+        temporary.write_bytes(self_test_figure(table(summary)))
+    return summary
+
+
+def table(summary: dict[str, Any]) -> pd.DataFrame:
+    """One row for each task, setting and rule; the figures are means over the seeds."""
+    rows = [
+        {"task": task, "kind": setting["kind"], "rate": setting["rate"], "rule": rule} | found
+        for task, result in summary["tasks"].items()
+        for setting in result["settings"]
+        for rule, found in setting["rules"].items()
+    ]
+    return pd.DataFrame(rows).groupby(["task", "kind", "rate", "rule"], sort=False, as_index=False).mean()
+
+
+def show_self_test(summary: dict[str, Any]) -> None:
+    """A table for each task and setting, the best rule first."""
+    for (task, kind, rate), rows in table(summary).groupby(["task", "kind", "rate"], sort=False):
+        ranked = rows.sort_values("average_precision", ascending=False, kind="stable")
+        cells = [(row["rule"], *(f"{row[name]:.3f}" for name in FIGURES)) for _, row in ranked.iterrows()]
+        title = f"{str(task).capitalize()}: {kind} errors in {rate:.0%} of the labels"
+        show_table(title, ("rule", "AUROC", "average precision", "at 100", "at the number planted"), cells)
+    for task, result in summary["tasks"].items():
+        given = result["given"]
+        say(
+            f"{task}: of the {given['labels']:,} labels as they are, the audit estimates {given['estimated']:,} to be "
+            f"wrong, and {given['two_labels']:,} works look like another that is labelled otherwise"
+        )
+    say(f"figure: {Path(summary['folder']) / 'self-test.png'}")
+
+
+def _check(
+    rates: Sequence[float], kinds: Sequence[str], seeds: int, folds: int | None, epochs: int | None
+) -> None:
+    for rate in rates:
+        if not 0 < rate <= 0.5:
+            raise UsageError(f"--rate {rate:g}: must be above 0 and at most 0.5")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: must be at least 1")
+    check_options(folds, epochs)
+
+
+def _tasks(given: CrossFit, wanted: list[str] | None) -> list[str]:
+    there = given.predictions.tasks
+    for task in wanted or ():
+        if task not in there:
+            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
+    return list(dict.fromkeys(wanted or there))
+
+
+def _plant(
+    given: CrossFit, tasks: list[str], setting: _Setting
+) -> tuple[Collection, dict[str, NDArray[np.bool_]]]:
+    """The collection with wrong labels, and which are wrong."""
+    collection = given.collection
+    works, vocabularies, planted = collection.table.copy(), dict(collection.vocabularies), {}
+    for number, name in enumerate(tasks):
+        task = given.predictions.tasks[name]
+        confused = confused_with(task) if setting.kind == "confusing" else None
+        seed = (setting.seed, number, round(1000 * setting.rate), KINDS.index(setting.kind))
+        works[name], planted[name] = plant(task.labels, len(task.names), setting.rate, seed, confused)
+        vocabularies[name] = task.names
+        if name == "artist" and "artist_name" in works:  # by which other tasks know the artist
+            wrong = planted[name]
+            works.loc[wrong, "artist_name"] = [task.names[k] for k in works.loc[wrong, name]]
+    return Collection(collection.folder, works, collection.info | {"vocabularies": vocabularies}), planted
+
+
+def _judge(
+    made: CrossFit, planted: dict[str, NDArray[np.bool_]], before: dict[str, NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """What each rule finds, of each task."""
+    found = {}
+    for task, case in made.cases().items():
+        judged = case.task.known
+        wrong = planted[task][judged]
+        scores = {name: rule.of_case(case).score for name, rule in RULES.items()}
+        label_rules = [
+            scores[name] for name, rule in RULES.items() if rule.cross_fit and rule.question == "label"
+        ]
+        scores[RANKS] = rank_average([s for s in label_rules if s is not scores["combined"]])
+        scores[PICTURES_ALONE] = _alone(case)
+        rules = {name: measures(wrong, score[judged]) for name, score in scores.items()}
+        aside = judged & (planted[task] | ~before[task])
+        rules[ASIDE] = measures(planted[task][aside], scores["combined"][aside])
+        combined = combine(case)
+        found[task] = {
+            "planted": int(wrong.sum()),
+            "estimated": estimated_errors(case, np.exp(combined.log_chances)),
+            "weights": combined.weights,
+            "rules": rules,
+        }
+    return found
+
+
+def _alone(case: Case) -> NDArray[np.float64]:
+    """The combined ranking by what the picture shows."""
+    return wrongness(combine(case, without=tuple(case.cross)).log_chances, case)
+
+
+def _given(given: CrossFit, task: str) -> dict[str, Any]:
+    """What the audit says of the labels as they are."""
+    case = given.cases()[task]
+    labels, groups = case.task.labels, case.shared.groups
+    known = pd.DataFrame({"label": labels, "group": groups})[labels >= 0]
+    combined = combine(case)
+    return {
+        "labels": len(known),
+        "estimated": estimated_errors(case, np.exp(combined.log_chances)),
+        "two_labels": int((known.groupby("group")["label"].transform("nunique") > 1).sum()),
+        "weights": combined.weights,
+    }
+
+
+def _done(file: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier call found under the same settings and labels."""
+    try:
+        saved = read_json(file)
+    except DataError:
+        return None
+    return saved["tasks"] if isinstance(saved, dict) and saved.get("facts") == facts else None

@@ -1,0 +1,196 @@
+"""A case: one task's predictions with all else that speaks for or against its labels.
+
+Cross-task evidence is what the other labels say: a style that nobody else gave this artist, or a year in which
+nobody painted so. Each work is left out of the counts that judge it, and so are near-duplicates of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morelli.judgement.neighbours import Neighbours, nearest_works, votes
+from morelli.judgement.predictions import Predictions, TaskPredictions
+
+TASKS = ("artist", "style", "genre")
+_YEARS = ("year", "date", "completion_year")
+_BANDWIDTH = 10.0  # years
+_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Column:
+    """Another label of N works: ``values`` (N,) numbers into ``names``, −1 unknown."""
+
+    values: NDArray[np.int64]
+    names: list[str]
+
+
+class Shared:
+    """What the cases of several tasks have in common: the embedding, and the neighbours, sought once."""
+
+    def __init__(self, embedding: NDArray[np.floating] | None, groups: NDArray[np.integer]) -> None:
+        self.embedding, self.groups = embedding, groups
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        return None if self.embedding is None else nearest_works(self.embedding, self.groups)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task of N works: its ``name`` and predictions; the ``second`` opinion, probabilities (N, K); the ``others``,
+    labels of other tasks by name; ``years`` (N,), NaN unknown. Parts that are missing say nothing."""
+
+    name: str
+    task: TaskPredictions
+    shared: Shared
+    second: NDArray[np.float32] | None = None
+    others: Mapping[str, Column] = field(default_factory=dict)
+    years: NDArray[np.float64] | None = None
+
+    @classmethod
+    def plain(
+        cls, task: TaskPredictions, embedding: NDArray[np.floating] | None = None, name: str = ""
+    ) -> Case:
+        """A case of which nothing is known beside the predictions."""
+        return cls(name, task, Shared(embedding, np.arange(len(task.labels))))
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """Works that a label rule can judge (N,): the label is known, and so carried by some work that is not the
+        same picture; of a class of one nothing can be learned."""
+        labels = self.task.labels
+        pairs = np.unique(np.stack([labels, self.shared.groups]), axis=1)
+        groups = np.bincount(pairs[0][pairs[0] >= 0], minlength=len(self.task.names))
+        return (labels >= 0) & (groups[np.maximum(labels, 0)] > 1)
+
+    @cached_property
+    def prior(self) -> NDArray[np.float64]:
+        """The frequency of each class (K,), every class counted once more than it occurs."""
+        counts = np.bincount(self.task.labels[self.task.known], minlength=len(self.task.names)) + 1.0
+        return counts / counts.sum()
+
+    @cached_property
+    def opinions(self) -> dict[str, NDArray[np.float32]]:
+        """What each source of evidence says of each class: log of its probability over the class's frequency, (N, K),
+        0 where it says nothing."""
+        said = {"network": self.task.probabilities}
+        if self.second is not None:
+            said["second opinion"] = self.second
+        if self.shared.neighbours is not None:
+            said["neighbours"] = votes(self.shared.neighbours, self.task.labels, self.prior)
+        made = {name: self._ratio(chances) for name, chances in said.items()}
+        return made | self.cross
+
+    @cached_property
+    def cross(self) -> dict[str, NDArray[np.float32]]:
+        """The opinions that come from other labels and the year alone."""
+        labels, groups = self.task.labels, self.shared.groups
+        made = {
+            name: self._ratio(other_label(labels, self.prior, other.values, groups))
+            for name, other in self.others.items()
+        }
+        if self.years is not None and np.isfinite(self.years).any():
+            made["year"] = self._ratio(year(labels, self.prior, self.years))
+        return made
+
+    def _ratio(self, chances: NDArray[np.floating]) -> NDArray[np.float32]:
+        ratio = np.log(np.maximum(chances, _FLOOR, dtype=np.float32))
+        ratio -= np.log(self.prior).astype(np.float32)
+        return ratio
+
+
+def cases(
+    predictions: Predictions,
+    table: pd.DataFrame,
+    vocabularies: Mapping[str, list[str]],
+    second: Mapping[str, NDArray[np.float32]] | None = None,
+) -> dict[str, Case]:
+    """A case for each task of ``predictions``, with the evidence of the collection's ``table``, whose rows are the
+    same works in the same order; ``vocabularies`` name its class numbers."""
+    groups = table["group"].to_numpy(np.int64) if "group" in table else np.arange(len(table))
+    shared = Shared(predictions.embedding, groups)
+    columns = {name: _column(table, name, vocabularies) for name in TASKS}
+    years = next((_years(table[name]) for name in _YEARS if name in table), None)
+    return {
+        name: Case(
+            name,
+            task,
+            shared,
+            (second or {}).get(name),
+            {other: c for other, c in columns.items() if other != name and (c.values >= 0).any()},
+            years,
+        )
+        for name, task in predictions.tasks.items()
+    }
+
+
+def other_label(
+    labels: NDArray[np.integer],
+    prior: NDArray[np.floating],
+    values: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    strength: float = 1.0,
+) -> NDArray[np.float32]:
+    """How probable each class is for works that share this work's value of another label: (N, K).
+
+    The labels of such works are counted, without the work's own group, and smoothed with the class frequencies
+    ``prior`` (K,), which have ``strength`` votes; where ``values`` (N,) is −1 they alone remain.
+    """
+    known = (labels >= 0) & (values >= 0)
+    counts = np.zeros((int(values.max(initial=-1)) + 1, len(prior)), np.float32)
+    np.add.at(counts, (values[known], labels[known]), 1)
+    chances = np.zeros((len(labels), len(prior)), np.float32)
+    chances[values >= 0] = counts[values[values >= 0]]
+    rows = np.flatnonzero(known)
+    # only groups of several works need more than the work itself taken away
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    alone = sizes[places] == 1
+    chances[rows[alone[rows]], labels[rows[alone[rows]]]] -= 1
+    crowd = np.flatnonzero(~alone & (values >= 0))
+    for _, members in pd.Series(crowd).groupby([groups[crowd], values[crowd]]):
+        inside = members.to_numpy()
+        own = np.bincount(labels[inside][labels[inside] >= 0], minlength=len(prior))
+        chances[inside] -= own.astype(np.float32)
+    return (chances + strength * prior.astype(np.float32)) / (
+        chances.sum(axis=1, keepdims=True) + np.float32(strength)
+    )
+
+
+def year(
+    labels: NDArray[np.integer], prior: NDArray[np.floating], years: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """How probable each class is in a work's year, (N, K): a Gaussian kernel (10 years) over the other works' years,
+    smoothed with one vote of ``prior`` (K,), which alone remains where the year is NaN."""
+    dated = np.isfinite(years)
+    whole = np.rint(np.clip(np.where(dated, years, 0), -5000, 5000)).astype(np.int64)
+    first, last = (int(f(whole[dated])) for f in (np.min, np.max)) if dated.any() else (0, 0)
+    counts = np.zeros((last - first + 1, len(prior)))
+    known = dated & (labels >= 0)
+    np.add.at(counts, (whole[known] - first, labels[known]), 1)
+    reach = np.arange(-40, 41)
+    kernel = np.exp(-0.5 * (reach / _BANDWIDTH) ** 2)
+    smooth = np.stack([np.convolve(np.pad(c, 40), kernel, mode="valid") for c in counts.T], axis=1)
+    chances = np.zeros((len(labels), len(prior)), np.float32)
+    chances[dated] = smooth[whole[dated] - first]
+    chances[known, labels[known]] -= 1  # the kernel at its middle: the work itself
+    chances = np.maximum(chances, 0) + prior.astype(np.float32)
+    return chances / chances.sum(axis=1, keepdims=True)
+
+
+def _column(table: pd.DataFrame, name: str, vocabularies: Mapping[str, list[str]]) -> Column:
+    """The artist is known by name also where the class is too rare to be one."""
+    if name == "artist" and "artist_name" in table:
+        numbers, names = pd.factorize(table["artist_name"])
+        return Column(numbers.astype(np.int64), [str(value) for value in names])
+    return Column(table[name].to_numpy(np.int64), vocabularies.get(name, []))
+
+
+def _years(cells: pd.Series) -> NDArray[np.float64]:
+    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)

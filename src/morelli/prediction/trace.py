@@ -1,0 +1,98 @@
+"""The reading trace: what the network believes after each token that its recurrent neck has read.
+
+A beginning of the reading is read as if the painting ended there. Where a neck reads in one direction that is the
+state it has at this point of the whole reading; where it reads in both, the backward reading starts anew from the
+end of the beginning; where it has no order, the rows of the painting are revealed one after another.
+
+The tokens are cells of a feature map, and a cell has seen more of the painting than its own square: the convolutions
+(or the attention of a transformer) before it look around. The trace says what the *neck* had read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from morelli.network.neck import Neck, RecurrentNeck, RowConvLSTMNeck
+from morelli.network.scan import SCANS, rows_as_tokens, scan
+from morelli.prediction.device import autocast
+from morelli.prediction.model import Model
+
+_ONE_WAY = "the state that the network has at this point of its reading"
+_TWO_WAYS = (
+    "what the network would answer had the painting ended here: it reads in both directions, and the backward "
+    "reading starts anew at the last token read"
+)
+_NO_ORDER = (
+    "what the network would answer from these rows alone: its neck ({kind}) reads the whole painting at once, and the "
+    "trace reveals the rows one after another"
+)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """T steps over a feature map of ``grid`` (h, w) cells.
+
+    ``probabilities[task]`` (T, K) are calibrated, float32; the last row is the network's answer. ``cells`` (T, P) are
+    the numbers (row · w + column) of the cells that each step adds, left to right. ``unit`` is ``token`` or ``row``,
+    ``ordered`` whether the neck reads in this order at all, and ``meaning`` says in words what a step's belief is.
+    """
+
+    probabilities: dict[str, np.ndarray]
+    cells: np.ndarray
+    grid: tuple[int, int]
+    unit: str
+    ordered: bool
+    meaning: str
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+@torch.inference_mode()
+def read_trace(model: Model, feature_map: Tensor) -> Trace:
+    """The trace of one painting from its feature map (1, C, h, w), for all tasks of ``model``."""
+    height, width = feature_map.shape[-2:]
+    neck = model.network.neck
+    features = feature_map.to(model.device)
+    with autocast(model.precision, model.device):
+        vectors = beginnings(neck, features)
+        logits = {task: model.network.heads[task](vectors).float() for task in model.vocabularies}
+    # the whole reading is the answer itself, to the last bit of its precision
+    answer = model.read(feature_map)[0]
+    probabilities = {}
+    for task, scores in logits.items():
+        chances = (scores / model.temperature.get(task, 1.0)).softmax(dim=1).cpu()
+        probabilities[task] = torch.cat([chances[:-1], answer[task]]).numpy()
+    by_token = isinstance(neck, RecurrentNeck) and not neck.rows
+    order = SCANS[neck.scan](height, width) if by_token else torch.arange(height * width)  # type: ignore[index]
+    return Trace(
+        probabilities,
+        order.numpy().reshape(len(vectors), -1),
+        (height, width),
+        "token" if by_token else "row",
+        isinstance(neck, RecurrentNeck | RowConvLSTMNeck),
+        _meaning(neck, model.recipe.neck.kind),
+    )
+
+
+def beginnings(neck: Neck, features: Tensor) -> Tensor:
+    """The neck's vectors (T, D) of one painting's first 1 … T tokens or rows, from its feature map (1, C, h, w)."""
+    if isinstance(neck, RecurrentNeck):
+        tokens = rows_as_tokens(features) if neck.rows else scan(features, neck.scan)
+        steps = range(1, tokens.shape[1] + 1)
+        if neck.rnn.bidirectional:
+            return torch.cat([neck.embed(tokens[:, :t]) for t in steps])
+        states = neck.states(tokens)  # the future does not reach them: one pass serves all beginnings
+        return torch.cat([neck.pool(states[:, :t]) if neck.pool else states[:, t - 1] for t in steps])
+    return torch.cat([neck(features[:, :, :t]) for t in range(1, features.shape[2] + 1)])
+
+
+def _meaning(neck: Neck, kind: str) -> str:
+    if not isinstance(neck, RecurrentNeck | RowConvLSTMNeck):
+        return _NO_ORDER.format(kind=kind)
+    both = neck.rnn.bidirectional if isinstance(neck, RecurrentNeck) else neck.up is not None
+    return _TWO_WAYS if both else _ONE_WAY

@@ -1,0 +1,178 @@
+"""Cross-fitting: every work is read by a network that did not learn from it, nor from a near-duplicate of it.
+
+Neck and heads are trained anew for each fold on the cached features of the backbone, which stays as it is. A backbone
+that was itself trained on the labels (phases that are not frozen) has seen them; one that was not has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from morelli.collection.collection import Collection
+from morelli.collection.splits import stratified
+from morelli.console import progress
+from morelli.network.network import Network
+from morelli.prediction.model import Model
+from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
+from morelli.training.features import FeatureFile
+from morelli.training.fit import fit
+
+MOST_EPOCHS = 6  # wrong labels are learned by heart later than the rest
+DIMENSIONS = 256
+_WIDEST = 2048
+_HIDDEN, _EPOCHS, _BATCH, _RATE, _DECAY = 512, 10, 256, 2e-3, 1e-2
+_SAMPLE = 20_000
+
+
+def fold_parts(collection: Collection, folds: int, seed: int) -> np.ndarray:
+    """(N,) numbers below ``2 * folds``: fold k is the parts 2 k and 2 k + 1, of which the first serves fold k − 1 as
+    validation. Groups of near-duplicates stay together; every class of every task is shared out evenly."""
+    table = collection.table
+    groups = table["group"].to_numpy() if "group" in table else np.arange(len(table))
+    labels = table[list(TASKS)].to_numpy(np.int64)
+    return stratified(groups, labels, [1 / (2 * folds)] * (2 * folds), seed)
+
+
+def fold_collection(collection: Collection, parts: np.ndarray, fold: int) -> Collection:
+    """The same works, of which ``fold`` is the test split, a part of the next fold validation, the rest training."""
+    folds = int(parts.max()) // 2 + 1
+    split = np.where(parts // 2 == fold, "test", "train")
+    split[parts == 2 * ((fold + 1) % folds)] = "val"
+    return Collection(collection.folder, collection.table.assign(split=split), collection.info)
+
+
+def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = None) -> Recipe:
+    """The recipe for a fold: one frozen phase at the first phase's rate, falling along a cosine, no augmentation.
+
+    ``epochs`` are the recipe's, at most six, unless given; ``tasks`` all unless given.
+    """
+    first = recipe.phases[0]
+    total = epochs or min(MOST_EPOCHS, sum(phase.epochs for phase in recipe.phases))
+    kept = [task for task in recipe.tasks if tasks is None or task in tasks]
+    balance = [task for task in recipe.sampler.balance if task in kept]
+    contrastive = recipe.contrastive
+    if contrastive is not None:
+        drawn = [task for task in contrastive.tasks if task in kept]
+        contrastive = contrastive.model_copy(update={"tasks": drawn}) if drawn else None
+    changes = {
+        "tasks": kept,
+        "augment": Augment(),
+        "contrastive": contrastive,
+        "sampler": recipe.sampler.model_copy(update={"balance": balance}),
+        "phases": [Phase(epochs=total, lr=first.lr, schedule=Schedule(kind="cosine"))],
+        "training": recipe.training.model_copy(update={"cache": True, "devices": 1}),
+    }
+    return recipe.model_copy(update=changes)
+
+
+def fit_fold(
+    model: Model, collection: Collection, recipe: Recipe, fold: int, folder: Path, how_to_go_on: str
+) -> Model:
+    """Trains a new neck and heads on a :func:`fold_collection`; the backbone and the vocabularies are ``model``'s.
+
+    Goes on from ``folder/checkpoints`` where there is a checkpoint. Raises :class:`StoppedError` on Ctrl-C.
+    """
+    vocabularies = {str(task): model.vocabularies[task] for task in recipe.tasks}
+    torch.manual_seed(recipe.seed * 1000 + fold)
+    backbone = model.network.backbone
+    backbone.mean, backbone.std = model.mean, model.std  # type: ignore[assignment]
+    network = Network(recipe, vocabularies, backbone=backbone)
+    resume = (folder / "checkpoints" / "last.ckpt").exists()
+    fit(recipe, collection, network, folder, resume, how_to_go_on)
+    return Model(network, recipe, vocabularies, model.mean, model.std)
+
+
+def pooled_statistics(features: FeatureFile, rows: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each channel over the map, standardised over the works: (N, 2 C) float32."""
+    channels = int(features.shape[0])
+    made = np.empty((len(rows), 2 * channels), np.float32)
+    with progress("pooling features", len(rows), keep=False) as advance:
+        for start in range(0, len(rows), 512):
+            maps = features.read(rows[start : start + 512]).astype(np.float32)
+            maps = maps.reshape(len(maps), channels, -1)
+            made[start : start + 512, :channels] = maps.mean(axis=2)
+            made[start : start + 512, channels:] = maps.std(axis=2)
+            advance(len(maps))
+    spread = made.std(axis=0)
+    made -= made.mean(axis=0)
+    made /= np.where(spread > 1e-6, spread, 1)
+    return made
+
+
+def principal(statistics: np.ndarray, dimensions: int, seed: int = 0) -> np.ndarray:
+    """The first principal components, each scaled to the square root of its deviation: (N, ≤ ``dimensions``) float32.
+
+    Half whitened, the nearest works share the style more often (77.9 against 74.7 % by 20 neighbours, on ten styles of
+    WikiArt) than as they are or wholly whitened. Needs no label. The axes are those of at most 20,000 works.
+    """
+    sample = np.random.default_rng(seed).permutation(len(statistics))[:_SAMPLE]
+    values, axes = np.linalg.eigh(np.cov(statistics[sample].T.astype(np.float64), bias=True))
+    kept = np.argsort(-values)[:dimensions]
+    kept = kept[values[kept] > 1e-8]
+    return (statistics @ (axes[:, kept] / values[kept] ** 0.25).astype(np.float32)).astype(np.float32)
+
+
+def second_opinion(
+    statistics: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    classes: Mapping[str, int],
+    fold: np.ndarray,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Out-of-sample probabilities (N, K) of each task by one hidden layer on pooled statistics (N, F), trained on
+    the other folds; ``labels`` are (N,) with −1 unknown. All tasks share the layer.
+    """
+    if statistics.shape[1] > _WIDEST:
+        statistics = principal(statistics, _WIDEST)
+    inputs = torch.from_numpy(np.ascontiguousarray(statistics))
+    answers = torch.from_numpy(np.stack([labels[task] for task in classes], axis=1).astype(np.int64))
+    widths = list(classes.values())
+    made = {task: np.empty((len(inputs), width), np.float32) for task, width in classes.items()}
+    folds = int(fold.max()) + 1
+    with progress("second opinion", folds * _EPOCHS, "epochs", keep=False) as advance:
+        for number in range(folds):
+            held = np.flatnonzero(fold == number)
+            rows = torch.from_numpy(np.flatnonzero(fold != number))
+            rows = rows[(answers[rows] >= 0).any(dim=1)]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed * 1000 + number)
+                layers = _learn(inputs, answers, rows, widths, lambda: advance(1))
+            with torch.inference_mode():
+                for task, scores in zip(classes, layers(inputs[held]).split(widths, dim=1), strict=True):
+                    made[task][held] = scores.softmax(dim=1).numpy()
+    return made
+
+
+def _learn(
+    inputs: Tensor, answers: Tensor, rows: Tensor, widths: list[int], tick: Callable[[], None]
+) -> nn.Sequential:
+    layers = nn.Sequential(
+        nn.Dropout(0.1),
+        nn.Linear(inputs.shape[1], _HIDDEN),
+        nn.GELU(),
+        nn.Dropout(0.5),
+        nn.Linear(_HIDDEN, sum(widths)),
+    )
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=_RATE, weight_decay=_DECAY)
+    steps = _EPOCHS * max(1, -(-len(rows) // _BATCH))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps + 1)
+    for _ in range(_EPOCHS):
+        for batch in rows[torch.randperm(len(rows))].split(_BATCH):
+            optimizer.zero_grad()
+            scores = layers(inputs[batch]).split(widths, dim=1)
+            loss = torch.zeros(())
+            for column, score in enumerate(scores):
+                known = answers[batch, column] >= 0
+                if known.any():
+                    loss = loss + cross_entropy(score[known], answers[batch, column][known])
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        tick()
+    return layers.eval()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
-from morelli.files import explain_os_error
+from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
 from morelli.judgement import predictions as predictions_file
@@ -62,6 +62,7 @@ def audit(
     if top < 1:
         raise UsageError(f"--top {top}: must be at least 1")
     check_options(folds, epochs)
+    _check_tasks(run, tasks)
     works, cases = _works(run, chosen, split, folds, epochs)
     rules = [chosen]
     if chosen.cross_fit and chosen.question == "label":
@@ -115,6 +116,14 @@ def _works(
     works = pd.DataFrame({"id": predictions.ids, "path": predictions.paths})
     cases = {name: Case.plain(task, predictions.embedding, name) for name, task in predictions.tasks.items()}
     return works.assign(among=True, fitted=False), cases
+
+
+def _check_tasks(run: Path, wanted: list[str] | None) -> None:
+    """Before a cross-fit, which takes minutes."""
+    there = read_json(run / "model.json").get("vocabularies", {}) if (run / "model.json").is_file() else {}
+    for task in wanted or ():
+        if there and task not in there:
+            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
 
 
 def _tasks(cases: dict[str, Case], wanted: list[str] | None) -> list[str]:

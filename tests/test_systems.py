@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -71,6 +73,7 @@ def test_every_rule_is_one_of_audit() -> None:
 
 def test_every_file_of_a_run_and_every_column_is_written(tmp_path: Path) -> None:
     data = painted_collection(tmp_path, works=200)
+    _give_artists(data, 12)  # the painter has nine, and a matrix of the ten most frequent needs more
     run = tmp_path / "run"
     train(recipe_file(tmp_path), data, run, ["phases.0.epochs=2"])
     evaluate(run)
@@ -80,3 +83,12 @@ def test_every_file_of_a_run_and_every_column_is_written(tmp_path: Path) -> None
     pictures = [next((tmp_path / "p" / "wikiart").rglob("*.jpg"))]
     predict(run, pictures, tmp_path / "labels.parquet")
     assert set(named("column")) <= set(pq.read_schema(tmp_path / "labels.parquet").names)
+
+
+def _give_artists(data: Path, count: int) -> None:
+    table = pd.read_parquet(data / "collection.parquet")
+    table["artist"] = (table.index % count).astype("int32")
+    table.to_parquet(data / "collection.parquet", index=False)
+    info = json.loads((data / "collection.json").read_text())
+    info["vocabularies"]["artist"] = [f"painter-{number}" for number in range(count)]
+    (data / "collection.json").write_text(json.dumps(info))

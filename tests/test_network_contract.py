@@ -36,13 +36,21 @@ OTHERS = ROWS + [
     for kind in ["rowcol", "mean", "attention"]
     for scan in SCANS
 ]
+OTHERS += [
+    Neck(kind=kind, width=WIDTH, statistics=statistics, projections=5, fused=9)
+    for kind in ["lstm", "rowcol", "statistics"]
+    for statistics in (["moments"], ["gram"], ["moments", "gram"])
+]
 HEADS = [Head(), Head(kind="mlp", widths=[7, 6]), Head(kind="residual-se", widths=[16, 6])]
 
 
 def name_of(settings):
     if isinstance(settings, Head):
         return settings.kind
-    return f"{settings.kind}-{settings.scan}-{settings.pool}-{'both' if settings.bidirectional else 'one'}"
+    return (
+        f"{settings.kind}-{settings.scan}-{settings.pool}-{'both' if settings.bidirectional else 'one'}"
+        + "".join(f"-{kind}" for kind in settings.statistics)
+    )
 
 
 every_neck = pytest.mark.parametrize("settings", RECURRENT + OTHERS, ids=name_of)

@@ -1,8 +1,9 @@
 """Necks: the feature map (B, C, h, w) becomes one vector (B, D).
 
 ``lstm`` and ``gru`` read the tokens one after another along a scan, ``convlstm`` row after row, ``rowcol`` all
-rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence. Every neck normalises its
-tokens first, because the scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
+rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence, and ``statistics`` has only
+the pooled statistics that any other neck may be fused with. Every neck normalises its tokens first, because the
+scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
 
 A new neck is one class and one entry of :data:`NECKS`.
 """
@@ -20,6 +21,7 @@ from morelli.errors import RecipeError
 from morelli.network.convlstm import RowConvLSTM
 from morelli.network.pooling import AttentionPool, MeanPool
 from morelli.network.scan import rows_as_tokens, scan
+from morelli.network.statistics import Statistics
 
 
 class Neck(nn.Module):
@@ -158,6 +160,30 @@ class PoolNeck(TokenNeck):
         return self.dropout(self.pool(self.norm(tokens)))
 
 
+class FusedNeck(Neck):
+    """What another neck reads, if any, and pooled statistics of the same map, mixed by one layer; D = ``fused``.
+
+    The statistics pass a light dropout, for they are many and memorise; ``dropout`` acts on the fused vector.
+    """
+
+    def __init__(self, settings: recipe.Neck, channels: int, reading: Neck | None) -> None:
+        super().__init__()
+        self.reading = reading
+        kinds = settings.statistics or ["moments"]
+        self.statistics = Statistics(kinds, channels, settings.projections)
+        self.thin = nn.Dropout(0.1)
+        self.dim = settings.fused
+        width = self.statistics.dim + (reading.dim if reading else 0)
+        self.fuse = nn.Sequential(nn.Linear(width, self.dim), nn.LayerNorm(self.dim), nn.GELU())
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
+        parts = [self.thin(self.statistics(features))]
+        if self.reading is not None:
+            parts.append(self.reading(features))
+        return self.dropout(self.fuse(torch.cat(parts, dim=1)))
+
+
 NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "lstm": RecurrentNeck,
     "gru": RecurrentNeck,
@@ -165,6 +191,7 @@ NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "rowcol": RowColumnNeck,
     "mean": PoolNeck,
     "attention": PoolNeck,
+    "statistics": lambda settings, channels: FusedNeck(settings, channels, None),
 }
 
 
@@ -175,7 +202,10 @@ def build_neck(settings: recipe.Neck, channels: int, grid: tuple[int, int]) -> N
     """
     if settings.tokens == "rows" and settings.kind not in ("lstm", "gru"):
         raise RecipeError(f"neck.tokens: rows is for lstm and gru, not for {settings.kind}; leave it out")
-    return NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
+    neck = NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
+    if settings.statistics and not isinstance(neck, FusedNeck):
+        return FusedNeck(settings, channels, neck)
+    return neck
 
 
 def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU:

@@ -52,9 +52,13 @@ class Neck(_Strict):
     pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to ``lstm`` and ``gru``
     alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers`` to all
     of these but ``convlstm``.
+
+    ``statistics`` fuses what the neck reads with statistics of the whole map, in a vector ``fused`` wide:
+    ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
+    channels. The kind ``statistics`` has nothing else (moments where none are named).
     """
 
-    kind: Literal["lstm", "gru", "convlstm", "rowcol", "mean", "attention"] = "lstm"
+    kind: Literal["lstm", "gru", "convlstm", "rowcol", "mean", "attention", "statistics"] = "lstm"
     scan: Scan = "row"
     tokens: Literal["cells", "rows"] = "cells"
     width: int = Field(256, ge=1, le=8192)
@@ -62,6 +66,9 @@ class Neck(_Strict):
     bidirectional: bool = False
     pool: Literal["last", "mean", "attention"] = "last"
     dropout: float = Field(0.0, ge=0, lt=1)
+    statistics: list[Literal["moments", "gram"]] = []
+    projections: int = Field(64, ge=2, le=512)
+    fused: int = Field(512, ge=1, le=8192)
 
 
 class Head(_Strict):

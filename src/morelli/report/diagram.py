@@ -24,13 +24,14 @@ _NECKS = {
     "rowcol": "row + column GRU",
     "mean": "mean of the tokens",
     "attention": "attention",
+    "statistics": "pooled statistics",
 }
 _HEADS = {"linear": "one linear layer", "mlp": "MLP", "residual-se": "residual, squeeze-excitation"}
 _POOLS = {"last": "last state", "mean": "mean of the states", "attention": "attention over the states"}
 _SCANS = {"row": "row by row", "column": "column by column", "snake": "as a snake, row by row"}
 # what reads in an order of its own, whatever the scan
 _ORDERS = {"convlstm": "row after row", "rowcol": "rows, and columns", "mean": "in no order"}
-_ORDERS["attention"] = _ORDERS["mean"]
+_ORDERS["attention"] = _ORDERS["statistics"] = _ORDERS["mean"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _trunk(facts: dict[str, Any]) -> list[_Block]:
 def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     """What it is made of; only what matters to its kind."""
     kind = neck.get("kind")
-    recurs = kind not in (None, "mean", "attention")
+    recurs = kind not in (None, "mean", "attention", "statistics")
     layers, width, pool = neck.get("layers"), neck.get("width"), neck.get("pool")
     deep = layers and kind != "convlstm" and f"{layers} {'layer' if layers == 1 else 'layers'}"
     both = kind == "rowcol" or neck.get("bidirectional")
@@ -133,6 +134,7 @@ def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     return (
         kind and _NECKS.get(kind, kind),
         *((_join(width and f"{width:,d} wide", deep), both and "both directions", pooled) if recurs else ()),
+        neck.get("statistics") and f"fused with {' and '.join(neck['statistics'])}",
     )
 
 

@@ -6,8 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from morelli.console import say
 from morelli.files import replacing, write_json, write_text
 
@@ -104,6 +102,8 @@ class Ledger:
 
     def write(self, folder: Path) -> None:
         """``report.json`` and ``report.md`` (counts and examples) and ``ledger.csv`` (every single entry)."""
+        import pandas as pd  # here: predict wants the kinds alone
+
         summary = self.summary()
         write_json(folder / "report.json", summary)
         write_text(folder / "report.md", _markdown(summary))

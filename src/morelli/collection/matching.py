@@ -6,12 +6,14 @@ import os
 import unicodedata
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from morelli.collection.ledger import Ledger
 from morelli.collection.names import FOLDER_ALIASES, match_keys, repair_mojibake
 from morelli.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".jfif", ".avif"}
 

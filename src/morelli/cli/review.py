@@ -1,4 +1,4 @@
-"""What a curator does with a run's answers: audit, similar, explain, compare."""
+"""What a curator does with a run's answers: audit, similar, explain, compare, report."""
 
 from __future__ import annotations
 
@@ -130,3 +130,21 @@ def compare(
 
     compared = work(runs, split, out)
     result(compared, as_json, lambda: show_comparison(compared))
+
+
+@command
+def report(
+    run: Annotated[Path, typer.Argument(help="A run that was evaluated.")],
+    split: Split = "test",
+    out: Annotated[Path | None, typer.Option(help="FILE.html; else RUN/report/index.html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's page: scores, confused works, candidates, nearest works, traces.
+
+    Example: morelli report run --out report.html
+    """
+    from morelli.jobs.report import report as work
+    from morelli.jobs.report import show_report
+
+    made = work(run, split, out)
+    result(made, as_json, lambda: show_report(made))

@@ -63,7 +63,7 @@ def explain(
     folder = make_folder(out or run / "explain" / work.folder, "--out")
     told, sections = {}, []
     for name in tasks:
-        reading = _reading(model, work, trace, name)
+        reading = reading_of(model, work, trace, name)
         told[name] = _tell(model, reading, name, work.labels.get(name))
         sections.append(_draw(folder, model, work, reading, told[name], name, method))
     shown = None
@@ -119,7 +119,8 @@ def _tasks(model: Model, wanted: list[str] | None) -> list[str]:
     return list(dict.fromkeys(wanted or model.vocabularies))
 
 
-def _reading(model: Model, work: Painting, trace: Trace, task: str) -> Reading:
+def reading_of(model: Model, work: Painting, trace: Trace, task: str) -> Reading:
+    """One task of a trace as the figures draw it."""
     width, height = work.size
     left, top, right, bottom = seen_box(width, height, model.recipe.image.fit)
     beliefs = trace.probabilities[task]

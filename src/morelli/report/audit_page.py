@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from morelli.collection.images import open_rgb
-from morelli.errors import ImageError
 from morelli.files import write_text
 from morelli.judgement.rules import Rule
 from morelli.report.gallery import Tile
+from morelli.report.html import Thumbnail, render, thumbnail
 from morelli.report.style import pretty
 
 # more classes than this: the table is folded away
@@ -27,7 +23,7 @@ _SCOPES = {
     "all": "whole collection",
 }
 QUESTIONS = {"label": "Is this label wrong?", "work": "Is this work unlike the others?"}
-_SIDE = 240  # short side of a painting on the page, in pixels
+_LONGER = 320  # longer side of a painting on the page, in pixels
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,8 @@ def write_audit_page(
     ``trained`` says that the network learned from the labels of some of these works, ``fitted`` that they were read
     by cross-fitting, ``pictures`` that the paintings are at hand; without them the works are listed in words.
     """
-    page = _environment().get_template("audit.html").render(
+    page = render(
+        "audit.html",
         run=run,
         parts=parts,
         split=split,
@@ -96,28 +93,17 @@ def write_audit_page(
         trained=trained,
         fitted=fitted,
         pictures=pictures,
-    )  # fmt: skip
+    )
     write_text(file, page)
 
 
-def _shown(section: Section) -> list[tuple[str | None, tuple[str, ...], str]]:
-    """Of each work the painting as base64, None where it cannot be shown, the lines under it and the reason."""
+def _shown(section: Section) -> list[tuple[Thumbnail | None, tuple[str, ...], str]]:
+    """Of each work the painting, None where it cannot be shown, the lines under it and the reason."""
     reasons = section.reasons or [""] * len(section.tiles)
     return [
-        (None if tile.picture is None else _small(tile.picture), tile.lines, reason)
+        (thumbnail(tile.picture, _LONGER), tile.lines, reason)
         for tile, reason in zip(section.tiles, reasons, strict=True)
     ]
-
-
-def _small(picture: bytes) -> str | None:
-    """A JPEG of the size the page shows, so that a page of a large collection stays light."""
-    try:
-        image, _, _ = open_rgb(picture, _SIDE)
-    except ImageError:
-        return None
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _class_rows(section: Section) -> list[dict[str, str]]:
@@ -134,13 +120,3 @@ def _class_rows(section: Section) -> list[dict[str, str]]:
         }
         for row in section.classes.to_dict("records")
     ]
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("morelli.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from morelli.files import write_text
 from morelli.judgement.turning import TurningPoint, settled, turning_points
-from morelli.report.audit_page import _environment
+from morelli.report.html import render
 from morelli.report.reading import Reading
 
 METHODS = {
@@ -74,7 +74,8 @@ def write_explain_page(
 ) -> None:
     """Writes the page, which needs no other file. ``painting`` and ``attention`` (a map, where the neck pools by
     attention and the method is another) are JPEG bytes; ``meaning`` says what the belief after a step is."""
-    page = _environment().get_template("explain.html").render(
+    page = render(
+        "explain.html",
         run=run,
         query=query,
         painting=_text(painting),
@@ -86,7 +87,7 @@ def write_explain_page(
         jpeg=_text,
         attention=attention,
         about_attention=METHODS["attention"],
-    )  # fmt: skip
+    )
     write_text(file, page)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from morelli.errors import DataError, RunError
-from morelli.files import explain_os_error, read_json, write_text
-from morelli.judgement import predictions as predictions_file
+from morelli.files import explain_os_error, write_text
 from morelli.judgement.predictions import Predictions
 from morelli.judgement.scores import class_report
+from morelli.report import holdings
+from morelli.report.html import Missing, Section, render
+from morelli.report.parts import Parts, read_parts
 from morelli.report.pictures import (
     collection_pictures,
     network_pictures,
@@ -20,11 +20,7 @@ from morelli.report.pictures import (
     task_pictures,
     trust_pictures,
 )
-from morelli.report.style import SPLIT_COLOURS, pretty
 from morelli.report.trust import has_figures, leakage_table, share, trust_tables
-
-# of so many artists the report gives the number of works
-ARTISTS = 10
 
 # figure, label, whether it is a share shown in per cent, one line of explanation
 ROWS = [
@@ -43,20 +39,30 @@ BASELINES = [
 
 
 def write_report(run: Path, split: str) -> Path:
-    """Writes ``RUN/report/``: figures, ``class_report_TASK.txt`` and ``index.html``; gives the page's path.
+    """Writes ``RUN/report/`` without the sections that take their time; gives the page's path.
 
     Reads ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``collection.parquet`` of the run;
-    ``metrics.csv``, ``model.json`` and ``recipe.yaml`` where they are there; and the paintings of sample works where
-    their collection is. Raises :class:`RunError` when a needed one is missing and :class:`DataError` when one is
-    damaged.
+    ``metrics.csv``, ``model.json`` and ``recipe.yaml`` where they are there; and the paintings of sample works and the
+    repairs where their collection is. Raises :class:`RunError` when a needed one is missing and :class:`DataError`
+    when one is damaged.
     """
-    run = Path(run)
-    scores, predictions, collection = _parts(run, split)
+    parts = read_parts(run, split)
+    more = "Confused works, candidates for review, nearest works and reading traces"
+    return write_page(parts, [Missing("more", more, f"morelli report {quote(parts.name)} --split {split}")])
+
+
+def write_page(parts: Parts, sections: Sequence[Section | Missing] = (), out: Path | None = None) -> Path:
+    """Writes ``RUN/report/``: figures, ``class_report_TASK.txt`` and ``index.html``, or the page as ``out``.
+
+    ``sections`` follow the calibration, in their order; what is missing is said in a line at the end.
+    """
+    run, split, scores, predictions = parts.run, parts.split, parts.scores, parts.predictions
     folder = run / "report"
+    file = out or folder / "index.html"
     try:
         samples, no_samples = sample_pictures(folder, run, scores, predictions)
         calibrated = all("calibration" in scores["tasks"][name] for name in predictions.tasks)
-        sections = [
+        pictures = [
             (name, task_pictures(folder, name, task, split, reliability=not calibrated))
             for name, task in predictions.tasks.items()
         ]
@@ -65,8 +71,9 @@ def write_report(run: Path, split: str) -> Path:
             write_text(folder / f"class_report_{name}.txt", text)
         vocabularies = {name: task.names for name, task in predictions.tasks.items()}
         recipe = run / "recipe.yaml"
-        page = _environment().get_template("report.html").render(
-            run=run.resolve().name,
+        page = render(
+            "report.html",
+            run=parts.name,
             split={"val": "validation", "train": "training"}.get(split, split),
             works=len(predictions),
             tasks=list(predictions.tasks),
@@ -76,53 +83,25 @@ def write_report(run: Path, split: str) -> Path:
             joint_works=scores.get("joint_n") or 0,
             samples=samples,
             no_samples=no_samples,
-            sections=sections,
+            sections=pictures,
             trust=trust_pictures(folder, predictions, scores, split) if calibrated else [],
             tables=trust_tables(scores, list(predictions.tasks)) if calibrated else [],
+            parts=[section for section in sections if isinstance(section, Section)],
+            missing=[section for section in sections if isinstance(section, Missing)],
             leakage=leakage_table(scores, list(predictions.tasks)),
             reports=reports,
             network=network_pictures(folder, run),
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-            data=collection_pictures(folder, collection, vocabularies),
-            artists=_artists(collection),
-        )  # fmt: skip
-        write_text(folder / "index.html", page)
+            sizes=holdings.sizes(parts.works),
+            holdings=holdings.holdings(parts.works, vocabularies),
+            repairs=holdings.repairs(run),
+            data=collection_pictures(folder, parts.works, vocabularies),
+            artists=holdings.artists(parts.works),
+        )
+        write_text(file, page)
     except OSError as error:
         raise explain_os_error(error) from None
-    return folder / "index.html"
-
-
-def _parts(run: Path, split: str) -> tuple[dict[str, Any], Predictions, pd.DataFrame]:
-    scores, predicted = run / f"scores-{split}.json", run / f"predictions-{split}.parquet"
-    for path, command in [
-        (scores, f"morelli evaluate {run} --split {split}"),
-        (predicted, f"morelli evaluate {run} --split {split}"),
-        (run / "collection.parquet", "morelli train"),
-    ]:
-        if not path.is_file():
-            raise RunError(f"{path}: not there; run {command} first")
-    predictions = predictions_file.read(predicted)
-    tree = read_json(scores)
-    if not isinstance(tree, dict) or set(predictions.tasks) - set(tree.get("tasks", {})):
-        raise DataError(f"{scores}: does not hold the scores of these predictions; evaluate again")
-    try:
-        collection = pd.read_parquet(run / "collection.parquet")
-    except (OSError, ValueError):
-        raise DataError(f"{run / 'collection.parquet'}: not a readable collection; train again") from None
-    missing = {"split", "artist_name", *predictions.tasks} - set(collection)
-    if missing:
-        raise DataError(f"{run / 'collection.parquet'}: has no column {min(missing)}; train again")
-    return tree, predictions, collection
-
-
-def _artists(collection: pd.DataFrame) -> list[tuple[str, list[int]]]:
-    """The most represented artists, whether they are a class of the run or not: works of each split, and of all."""
-    splits = list(SPLIT_COLOURS)
-    used = collection[collection["split"].isin(splits)]
-    counts = pd.crosstab(used["artist_name"], used["split"]).reindex(columns=splits, fill_value=0)
-    counts["all"] = counts.sum(axis=1)
-    counts = counts.sort_index().sort_values("all", ascending=False, kind="stable").head(ARTISTS)
-    return [(pretty(str(name), "artist"), [int(n) for n in row]) for name, row in counts.iterrows()]
+    return file
 
 
 def _score_rows(scores: dict[str, Any], predictions: Predictions) -> list[dict[str, Any]]:
@@ -147,13 +126,3 @@ def _score_rows(scores: dict[str, Any], predictions: Predictions) -> list[dict[s
 
 def _plain(value: float | None) -> tuple[str, str]:
     return ("–", "") if value is None else (f"{value:.2f}", "")
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("morelli.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -30,12 +30,14 @@ WIDE = 1500
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure as the page shows it: the file beside the page, what it shows, its width in CSS pixels and the least
-    it shrinks to on a narrow screen (which then swipes), its bytes as a data URL, and whether it is folded away."""
+    """One figure as the page shows it: the file beside the page, what it shows, its width and height in CSS pixels, the
+    least width it shrinks to on a narrow screen (which then swipes), its bytes as a data URL, and whether it is folded
+    away."""
 
     file: str
     caption: str
     width: int
+    height: int
     least: int
     source: str
     folded: bool
@@ -170,8 +172,9 @@ def _picture(
     with replacing(folder / file) as temporary:
         temporary.write_bytes(data)
     with Image.open(io.BytesIO(data)) as image:
-        width = image.width * 96 // (style.JPEG_DPI if jpeg else style.DPI)
+        scale = style.JPEG_DPI if jpeg else style.DPI
+        width, height = image.width * 96 // scale, image.height * 96 // scale
     # a very wide figure is one whose print is small already
     least = width if width > WIDE else max(round(width * shrink), 330)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(file, caption, width, least, source, folded)
+    return Picture(file, caption, width, height, least, source, folded)

@@ -21,6 +21,12 @@ from morelli.report.style import styled
 _COLOURS = (style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE)
 _REST = "#8C8C8C"
 _LARGE, _CHART, _NAMES = 4.6, 4.6, 2.0  # inches: a painting's longer side, the chart, the names beside it
+_SMALL = (
+    3.6,
+    3.1,
+    2.9,
+    1.75,
+)  # the same apart, for a page of many: painting, chart's height and width, names
 _SHOWN = 4
 _NUMBERED = 6
 
@@ -59,13 +65,47 @@ def trace_figure(painting: Pixels, reading: Reading, title: str) -> Figure:
     write_heading(drawn, heading, 0, tall + above + below)
     canvas = axes_at(drawn, 0, below + tall - high, wide, high)
     _draw_path(canvas, painting, reading, shown)
-    axes = axes_at(drawn, wide + 0.7, below, _CHART, tall)
+    _draw_chart(drawn, (wide + 0.7, below), (_CHART, tall), _NAMES, reading, shown, levels)
+    return drawn
+
+
+@styled
+def path_figure(painting: Pixels, reading: Reading) -> Figure:
+    """The left half of :func:`trace_figure` alone, smaller and without a title."""
+    drawn = Figure(figsize=size_of(painting, _SMALL[0]))
+    axes = axes_at(drawn, 0, 0, *size_of(painting, _SMALL[0]))
+    _draw_path(axes, painting, reading, leading_classes(reading.probabilities))
+    return drawn
+
+
+@styled
+def belief_figure(reading: Reading) -> Figure:
+    """The right half of :func:`trace_figure` alone, small enough to be read on a phone."""
+    _, tall, wide, names = _SMALL
+    shown = leading_classes(reading.probabilities)
+    levels = _staggered([point.step for point in reading.points], 0.087 * len(reading.cells))
+    below, left = 0.5, 0.55
+    drawn = Figure(figsize=(left + wide + names, below + tall + 0.3 + 0.3 * max(levels, default=0)))
+    _draw_chart(drawn, (left, below), (wide, tall), names, reading, shown, levels)
+    return drawn
+
+
+def _draw_chart(
+    drawn: Figure,
+    corner: tuple[float, float],
+    size: tuple[float, float],
+    names: float,
+    reading: Reading,
+    shown: Sequence[int],
+    levels: Sequence[int],
+) -> None:
+    """The belief after each step, with badges above and names beside; all in inches."""
+    axes = axes_at(drawn, *corner, *size)
     ends = _draw_beliefs(axes, reading, shown)
     for number, (point, level) in enumerate(zip(reading.points, levels, strict=True), start=1):
         axes.axvline(point.step + 1, color="#BBBBBB", linewidth=0.8, zorder=1)
-        _badge(axes, point.step + 1, 1.06 + level * 0.25 / tall, number, _colour(point.after, shown))
-    _name_lines(axes, ends, tall, _NAMES - 0.2)
-    return drawn
+        _badge(axes, point.step + 1, 1.06 + level * 0.25 / size[1], number, _colour(point.after, shown))
+    _name_lines(axes, ends, size, names - 0.2)
 
 
 def leading_classes(probabilities: NDArray[np.floating], most: int = _SHOWN) -> list[int]:
@@ -161,11 +201,13 @@ def _staggered(steps: Sequence[int], room: float) -> list[int]:
     return levels
 
 
-def _name_lines(axes: Axes, ends: list[tuple[float, str, str]], tall: float, room: float) -> None:
+def _name_lines(
+    axes: Axes, ends: list[tuple[float, str, str]], size: tuple[float, float], room: float
+) -> None:
     """Names beside the ends of their lines, pushed apart where they would overlap, each with a thin leader."""
     low, high = axes.get_ylim()
     wrapped = [(y, style.wrap(name, room, LABEL), colour) for y, name, colour in sorted(ends)]
-    needs = [(high - low) * (0.15 * len(lines) + 0.05) / tall for _, lines, _ in wrapped]
+    needs = [(high - low) * (0.15 * len(lines) + 0.05) / size[1] for _, lines, _ in wrapped]
     middles, floor = [], low
     for (y, _, _), need in zip(wrapped, needs, strict=True):
         middles.append(max(y, floor + need / 2))
@@ -175,7 +217,7 @@ def _name_lines(axes: Axes, ends: list[tuple[float, str, str]], tall: float, roo
         middles[place] = min(middles[place], ceiling - needs[place] / 2)
         ceiling = middles[place] - needs[place] / 2
     left, right = axes.get_xlim()
-    gap = 0.13 / _CHART * (right - left)
+    gap = 0.13 / size[0] * (right - left)
     for (y, lines, colour), middle in zip(wrapped, middles, strict=True):
         axes.plot([right, right + gap], [y, middle], color=colour, linewidth=0.8, clip_on=False)
         look: dict[str, Any] = {

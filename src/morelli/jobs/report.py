@@ -1,0 +1,114 @@
+"""``morelli report``: the page of a run, with all that its folder holds by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from morelli.console import progress, say
+from morelli.errors import MorelliError, RunError, UsageError
+from morelli.report.candidates import candidates
+from morelli.report.confused import confused
+from morelli.report.explain import Pixels
+from morelli.report.html import Missing, Section
+from morelli.report.likeness import Likeness, open_likeness
+from morelli.report.nearest import nearest
+from morelli.report.page import write_page
+from morelli.report.parts import Parts, Pictures, read_parts
+from morelli.report.reading import Reading
+from morelli.report.samples import pictures_of
+from morelli.report.traces import NAME as TRACES
+from morelli.report.traces import traces
+
+SPLITS = ("train", "val", "test", "all")
+PAGES = (".html", ".htm")
+
+
+def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str, Any]:
+    """Writes the page of ``run`` as ``out``, else as ``RUN/report/index.html``: what :func:`write_report` does, and the
+    confused works, the candidates of the audit, nearest works, and three reading traces.
+
+    Nothing is trained and nothing judged anew: each section shows what is there, and where that is nothing a line on
+    the page gives the command that makes it. Only the works that are traced are read by the network.
+
+    Returns ``{"page", "bytes", "split", "sections": {name: number of works shown}, "missing": {name: why}}``. Raises
+    :class:`UsageError` for an unknown split or an ``out`` that cannot be a page, :class:`RunError` where the split was
+    not evaluated, and :class:`DataError` where a file is damaged.
+    """
+    _check(run, split, out)
+    parts = read_parts(run, split)
+    picture = _pictures(parts)
+    vectors = parts.predictions.embedding
+    likeness: Likeness | Missing = Missing("index", "The predictions hold no vectors")
+    if vectors is not None:
+        likeness = open_likeness(run, parts.works, vectors.shape[1])
+    makers = [
+        lambda: confused(parts, picture, likeness),
+        lambda: candidates(parts, picture),
+        lambda: nearest(parts, picture, likeness),
+        lambda: _traces(parts),
+    ]
+    sections: list[Section | Missing] = []
+    with progress("report", len(makers) + 1, "sections", keep=False) as advance:
+        for make in makers:
+            sections.append(make())
+            advance(1)
+        page = write_page(parts, sections, out)
+        advance(1)
+    return {
+        "page": str(page),
+        "bytes": page.stat().st_size,
+        "split": split,
+        "sections": {each.name: each.works for each in sections if isinstance(each, Section)},
+        "missing": {each.name: each.why for each in sections if isinstance(each, Missing)},
+    }
+
+
+def show_report(made: dict[str, Any]) -> None:
+    """Where the page is, and what is not on it."""
+    for why in made["missing"].values():
+        say(f"not on the page: {why[0].lower()}{why[1:]}")
+    say(f"report of split {made['split']}, {made['bytes'] / 1e6:.1f} MB: {made['page']}")
+
+
+def _check(run: Path, split: str, out: Path | None) -> None:
+    if split not in SPLITS:
+        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out}: is a folder; give a file's name")
+    if out is not None and out.suffix.lower() not in PAGES:
+        raise UsageError(f"--out {out}: the name must end in {' or '.join(PAGES)}")
+    if not run.is_dir():
+        raise RunError(f"{run}: no such run; give a folder that morelli train made")
+
+
+def _pictures(parts: Parts) -> Pictures | None:
+    """The paintings of the run's own collection, and of the one that was scored where that is another."""
+    scored = pictures_of(parts.run, parts.scores, parts.predictions.ids)
+    own = pictures_of(parts.run, {}, list(parts.works["id"].astype(str)))
+    if own is None:
+        return scored
+    ids = set(parts.works["id"].astype(str))
+    return lambda work: own(work) if work in ids else scored and scored(work)
+
+
+def _traces(parts: Parts) -> Section | Missing:
+    """Read by the network now; where it or a painting cannot be opened the page does without."""
+    if not (parts.run / "model.json").is_file():
+        return Missing(TRACES, "No reading traces are shown: the run holds no network")
+    from morelli.jobs.explain import reading_of
+    from morelli.jobs.painting import open_painting
+    from morelli.prediction.model import load_model
+    from morelli.prediction.trace import read_trace
+
+    try:
+        model = load_model(parts.run)
+
+        def read(work: str, task: str) -> tuple[Pixels, Reading, str]:
+            painting = open_painting(parts.run, model, work)
+            trace = read_trace(model, model.features(painting.pixels[None]))
+            return painting.image, reading_of(model, painting, trace, task), trace.meaning
+
+        return traces(parts, read)
+    except MorelliError as error:
+        return Missing(TRACES, f"No reading traces are shown: {error}")

@@ -1,0 +1,72 @@
+"""Candidates for review: what the combined audit of a run puts forward, first of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from morelli.errors import DataError
+from morelli.files import read_json
+from morelli.report.html import Missing, Section, Work, render
+from morelli.report.parts import Parts, Pictures
+from morelli.report.style import pretty
+
+NAME, TITLE = "candidates", "Candidates for review"
+WORKS = 8  # of a task
+REASONS = 4  # of a work
+_COLUMNS = ["rank", "task", "id", "given", "suggested", "reason"]
+_SCOPES = {
+    "all": "the whole collection",
+    "train": "the training split",
+    "val": "the validation split",
+    "test": "the test split",
+}
+
+
+def candidates(parts: Parts, picture: Pictures | None) -> Section | Missing:
+    """The section, from ``RUN/audit/combined-SPLIT``: that of all works where there is one, else of the report's
+    split, else of any."""
+    make = f"morelli audit {parts.run}"
+    scopes = dict.fromkeys(["all", parts.split, *_SCOPES])
+    files = {scope: parts.run / "audit" / f"combined-{scope}" / "candidates.parquet" for scope in scopes}
+    scope = next((scope for scope, file in files.items() if file.is_file()), None)
+    if scope is None:
+        return Missing(NAME, "No audit yet", make)
+    if _is_stale(parts.run):
+        return Missing(NAME, "The audit is of an earlier network than this run’s", make)
+    try:
+        table = pd.read_parquet(files[scope], columns=_COLUMNS)
+    except (OSError, ValueError):
+        return Missing(NAME, f"{files[scope].relative_to(parts.run)} cannot be read; audit again", make)
+    tasks = [
+        (task, len(rows), [_work(row, picture) for row in rows.head(WORKS).to_dict("records")])
+        for task, rows in table.sort_values("rank", kind="stable").groupby("task", sort=False)
+    ]
+    order = list(parts.predictions.tasks)
+    tasks.sort(key=lambda each: order.index(each[0]) if each[0] in order else len(order))
+    html = render("candidates.html", tasks=tasks, scope=_SCOPES[scope], pictures=picture is not None,
+                  page=f"audit/combined-{scope}/index.html")  # fmt: skip
+    return Section(NAME, TITLE, html, sum(len(works) for _, _, works in tasks))
+
+
+def _is_stale(run: Path) -> bool:
+    """Whether the audit's cross-fit is of other weights than the run's, as far as both say."""
+    try:
+        fitted, model = (
+            read_json(run / name)["weights"] for name in ("predictions-crossfit.json", "model.json")
+        )
+    except (DataError, KeyError, TypeError):
+        return False
+    return bool(fitted != model)
+
+
+def _work(row: dict[str, str], picture: Pictures | None) -> tuple[Work, list[str]]:
+    """A candidate with its labels, and the reasons beside what they add up to, which comes first."""
+    task = row["task"]
+    given = "no label" if pd.isna(row["given"]) else pretty(row["given"], task)
+    lines = [f"given: {given}"]
+    if not pd.isna(row["suggested"]):
+        lines.append(f"evidence favours {pretty(row['suggested'], task)}")
+    reasons = str(row["reason"]).split("; ")[1:][:REASONS]
+    return Work.of(row["id"], picture and picture(row["id"]), lines), reasons

@@ -1,0 +1,106 @@
+"""What the HTML pages share: their templates, the paintings inside them, and the parts of a report."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from morelli.collection.images import open_rgb
+from morelli.errors import ImageError
+from morelli.report.names import work_names
+
+LONGER = (
+    256  # pixels of the longer side of a painting on a page: twice what a phone shows in one of two columns
+)
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A painting inside a page: a JPEG as a data URL, with its width and height in pixels."""
+
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """A painting as a page shows it: None where it cannot be read; whose it is, its title, and lines of text."""
+
+    picture: Thumbnail | None
+    artist: str
+    title: str
+    lines: Sequence[str] = field(default=())
+
+    @classmethod
+    def of(cls, name: str, picture: bytes | None, lines: Sequence[str] = ()) -> Work:
+        """The work whose id, a file name, is ``name``."""
+        return cls(thumbnail(picture), *work_names(name), lines)
+
+    @property
+    def alt(self) -> str:
+        return ", ".join(filter(None, (self.artist, self.title)))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report: the name of its anchor, its title, and what stands under it; ``works`` counts paintings."""
+
+    name: str
+    title: str
+    html: Markup
+    works: int
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part that cannot be shown: why, and the command that makes what it needs, if one does."""
+
+    name: str
+    why: str
+    command: str = ""
+
+
+def thumbnail(picture: bytes | None, longer: int = LONGER) -> Thumbnail | None:
+    """The painting with its longer side at most ``longer`` pixels; None where it cannot be decoded."""
+    try:
+        if picture is None:
+            return None
+        image = open_rgb(picture)[0]
+    except ImageError:
+        return None
+    image.thumbnail((longer, longer), Image.Resampling.LANCZOS)
+    return embedded(image)
+
+
+def embedded(image: Image.Image, quality: int = _QUALITY) -> Thumbnail:
+    """An RGB image as it is, as a JPEG inside the page."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return Thumbnail(f"data:image/jpeg;base64,{text}", *image.size)
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template of ``report/templates``, filled in; texts are escaped."""
+    return Markup(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("morelli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,59 @@
+"""What a report is made of: the scores, predictions and works of a run, read from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from morelli.errors import DataError, RunError
+from morelli.files import read_json
+from morelli.judgement import predictions as predictions_file
+from morelli.judgement.predictions import Predictions
+
+Pictures = Callable[[str], bytes | None]  # the prepared image of a work's id, or None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One scored ``split`` of ``run``: ``scores-SPLIT.json``, ``predictions-SPLIT.parquet``, and ``works``, the run's
+    ``collection.parquet``, with a column for each task."""
+
+    run: Path
+    split: str
+    scores: dict[str, Any]
+    predictions: Predictions
+    works: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.resolve().name
+
+
+def read_parts(run: Path, split: str) -> Parts:
+    """Raises :class:`RunError` when a file is missing and :class:`DataError` when one is damaged."""
+    run = Path(run)
+    scores, predicted = run / f"scores-{split}.json", run / f"predictions-{split}.parquet"
+    for path, command in [
+        (scores, f"morelli evaluate {run} --split {split}"),
+        (predicted, f"morelli evaluate {run} --split {split}"),
+        (run / "collection.parquet", "morelli train"),
+    ]:
+        if not path.is_file():
+            raise RunError(f"{path}: not there; run {command} first")
+    predictions = predictions_file.read(predicted)
+    tree = read_json(scores)
+    if not isinstance(tree, dict) or set(predictions.tasks) - set(tree.get("tasks", {})):
+        raise DataError(f"{scores}: does not hold the scores of these predictions; evaluate again")
+    try:
+        works = pd.read_parquet(run / "collection.parquet")
+    except (OSError, ValueError):
+        raise DataError(f"{run / 'collection.parquet'}: not a readable collection; train again") from None
+    missing = {"id", "split", "artist_name", *predictions.tasks} - set(works)
+    if missing:
+        raise DataError(f"{run / 'collection.parquet'}: has no column {min(missing)}; train again")
+    return Parts(run, split, tree, predictions, works)

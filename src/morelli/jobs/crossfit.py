@@ -62,7 +62,8 @@ def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> 
     if made is not None:
         return made
     again = f"morelli audit {run}"
-    say(f"cross-fitting {len(collection.table):,} works in {folds} folds; later audits of this run reuse it")
+    works = len(collection.table)
+    say(f"cross-fitting {works:,} works in {facts['folds']} folds; later audits of this run reuse it")
     predictions, second = fit_all(model, collection, run / "audit" / "crossfit", facts, None, again)
     (run / "predictions-crossfit.json").unlink(missing_ok=True)
     predictions_file.write(predictions, run / "predictions-crossfit.parquet")

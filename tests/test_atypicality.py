@@ -104,6 +104,15 @@ def test_the_relative_mahalanobis_distance_is_scipys() -> None:
         assert score[row] == pytest.approx(truth, rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize(("works", "width"), [(30, 50), (9000, 20), (3, 4)])
+def test_the_shrunk_covariance_is_scikit_learns_also_in_several_blocks(works: int, width: int) -> None:
+    rng = np.random.default_rng(4)
+    points = (rng.normal(size=(works, width)) * rng.uniform(0.1, 3, width)).astype(np.float32)
+    points -= points.mean(axis=0)
+    truth = ledoit_wolf(points.astype(np.float64), assume_centered=True)[0]
+    np.testing.assert_allclose(atypicality.shrunk_covariance(points), truth, atol=2e-6 * np.abs(truth).max())
+
+
 def test_vectors_that_are_all_the_same_divide_nothing() -> None:
     case = case_of(np.zeros(5, int), np.ones((5, 3), np.float32))
     for rule in BY_EMBEDDING:

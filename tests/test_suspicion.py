@@ -16,7 +16,7 @@ from morelli.errors import DataError
 from morelli.judgement import suspicion
 from morelli.judgement.combination import combine, fit_weights, pool, rank_average
 from morelli.judgement.evidence import Case, Column, Shared, other_label, year
-from morelli.judgement.neighbours import nearest_works, share_otherwise, votes
+from morelli.judgement.neighbours import highest, nearest_works, share_otherwise, votes
 from morelli.judgement.predictions import TaskPredictions
 from morelli.report.reasons import of_everything, reason
 
@@ -116,19 +116,47 @@ def test_the_nearest_works_are_those_of_scikit_learn_without_near_duplicates() -
         np.testing.assert_allclose(found.similarity[row], likeness[row, order], atol=1e-5)
 
 
+@pytest.mark.parametrize("width", [16, 200])  # fewer and more than the axes by which candidates are found
 def test_beyond_the_exact_limit_nearly_all_of_the_nearest_works_are_found(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     from morelli.judgement import neighbours
 
     rng = np.random.default_rng(5)
     centres = rng.normal(size=(40, 16))
-    embedding = centres[rng.integers(0, 40, 4000)] + 0.5 * rng.normal(size=(4000, 16))
-    exact = nearest_works(embedding, np.arange(4000), k=20)
+    hidden = centres[rng.integers(0, 40, 4000)] + 0.5 * rng.normal(size=(4000, 16))
+    embedding = np.tanh(hidden @ rng.normal(size=(16, width)) / 4) + 0.1 * rng.normal(size=(4000, width))
+    likeness = cosine_similarity(embedding)
+    np.fill_diagonal(likeness, -2)
+    truth = np.argsort(-likeness, axis=1)[:, :40]
     monkeypatch.setattr(neighbours, "EXACT", 1000)
-    near = nearest_works(embedding, np.arange(4000), k=20)
-    same = [len(set(a) & set(b)) / 20 for a, b in zip(exact.rows, near.rows, strict=True)]
-    assert np.mean(same) > 0.9 and not np.array_equal(exact.rows, near.rows)
+    near = nearest_works(embedding, np.arange(4000), k=40)
+    same = [len(set(a) & set(b)) / 40 for a, b in zip(truth, near.rows, strict=True)]
+    assert 0.95 < np.mean(same) < 1
+    # what is found has its true likeness, nearest first
+    np.testing.assert_allclose(near.similarity, np.take_along_axis(likeness, near.rows, 1), atol=1e-5)
+    assert (np.diff(near.similarity, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("exact", [20_000, 100])
+def test_of_equally_near_works_the_first_are_taken_and_each_work_has_its_share(
+    monkeypatch: pytest.MonkeyPatch, exact: int
+) -> None:
+    from morelli.judgement import neighbours
+
+    monkeypatch.setattr(neighbours, "EXACT", exact)
+    found = nearest_works(np.ones((300, 4)), np.arange(300), k=7)
+    assert (found.rows >= 0).all() and found.similarity == pytest.approx(1.0)
+    if exact > 300:
+        assert list(found.rows[299]) == list(range(7)) and list(found.rows[3]) == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_the_highest_are_those_of_a_stable_sort() -> None:
+    values = np.random.default_rng(6).integers(0, 9, size=(50, 30)).astype(np.float32)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :8]
+    found, columns = highest(values, 8)
+    np.testing.assert_array_equal(columns, order)
+    np.testing.assert_array_equal(found, np.take_along_axis(values, order, axis=1))
 
 
 def test_votes_and_their_disagreement_are_those_of_a_plain_loop() -> None:

@@ -19,6 +19,7 @@ from morelli.judgement.neighbours import nearest_works, unit
 
 LEAST = 3
 K = 10
+_BLOCK = 8192
 
 
 def knn_distance(case: Case, threshold: float) -> Finding:
@@ -55,17 +56,21 @@ def relative_mahalanobis(case: Case, threshold: float) -> Finding:
     Lakshminarayanan, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021; covariances are
     shrunk as Ledoit and Wolf, 2004.
     """
-    vectors = _embedding(case, "relative-mahalanobis").astype(np.float32)
+    vectors = _embedding(case, "relative-mahalanobis").astype(np.float32, copy=False)
     score = np.full(len(vectors), np.nan)
-    within = np.full_like(vectors, np.nan)
-    apart = np.full_like(vectors, np.nan)
-    for members in _classes(case):
-        own = vectors[members].astype(np.float64)
-        within[members], apart[members] = own - own.mean(axis=0), _from_others(own)
-    rows = np.flatnonzero(np.isfinite(within[:, 0])) if len(vectors) else np.empty(0, np.int64)
-    if len(rows):
-        everything = vectors[rows] - vectors[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
-        score[rows] = _squared(apart[rows], within[rows]) - _squared(everything, everything)
+    classes = list(_classes(case))
+    if classes:
+        rows = np.concatenate(classes)
+        own = vectors[rows]
+        everything = own - own.mean(axis=0, dtype=np.float64).astype(np.float32)
+        ends = np.cumsum([len(members) for members in classes])
+        for members in np.split(
+            own, ends[:-1]
+        ):  # parts of ``own``, which becomes the differences within classes
+            members -= members.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # to the mean of the others it is farther than to that of all by this much, in every direction
+        farther = np.concatenate([np.full(len(m), len(m) / (len(m) - 1)) for m in classes])
+        score[rows] = farther**2 * _squared(own) - _squared(everything)
     return Finding(score)
 
 
@@ -115,13 +120,36 @@ def _beyond_median(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return above / deviation if deviation > 1e-6 else 0 * above
 
 
-def _squared(points: NDArray[np.float32], sample: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Squared Mahalanobis lengths of ``points`` (N, D) under the covariance of the centred ``sample``."""
-    from sklearn.covariance import ledoit_wolf
-
-    covariance = ledoit_wolf(sample, assume_centered=True)[0].astype(np.float64)
-    if not np.trace(covariance) > 0:
+def _squared(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Squared Mahalanobis lengths of centred ``points`` (N, D) under their own shrunk covariance."""
+    values, axes = np.linalg.eigh(shrunk_covariance(points))
+    if not values.sum() > 0:
         return np.zeros(len(points))
-    values, axes = np.linalg.eigh(covariance)
     scale = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=values > 1e-12)
-    return np.square(points @ (axes * scale).astype(np.float32)).sum(axis=1, dtype=np.float64)
+    whiten = (axes * scale).astype(np.float32)
+    lengths = np.empty(len(points))
+    for start in range(0, len(points), _BLOCK):
+        white = points[start : start + _BLOCK] @ whiten
+        lengths[start : start + _BLOCK] = np.einsum("nd,nd->n", white, white, dtype=np.float64)
+    return lengths
+
+
+def shrunk_covariance(sample: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The covariance (D, D) of a centred ``sample`` (N, D), shrunk towards a multiple of the identity by as much as
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, find best.
+
+    One product of the sample with itself is all it takes, for the fourth powers it needs are those of the lengths."""
+    count, width = sample.shape
+    total, fourth = np.zeros((width, width)), 0.0
+    for start in range(0, count, _BLOCK):
+        block = sample[start : start + _BLOCK]
+        total += block.T @ block
+        fourth += float(np.square(np.einsum("nd,nd->n", block, block, dtype=np.float64)).sum())
+    covariance = total / count
+    mean, spread = np.trace(covariance) / width, float(np.square(covariance).sum())
+    error = (fourth / count - spread) / count
+    distance = spread - width * mean**2
+    shrinkage = min(error / distance, 1.0) if distance > 0 else 0.0
+    covariance *= 1 - shrinkage
+    covariance[np.diag_indices(width)] += shrinkage * mean
+    return covariance

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ EXACT = 20_000  # up to here every pair is compared; beyond, only works of the n
 _SPARE = 10  # found beyond K, to replace near-duplicates
 _SHARPNESS = 10.0  # a neighbour's vote grows by e for each tenth of cosine similarity
 _PRIOR = 2.0  # votes of the class frequencies, so that no class is impossible
-_BLOCK = 8192
+_AXES = 128  # of the embedding's principal axes, by which candidates are found beyond EXACT
+_BLOCK, _REFINED = 1024, 32  # works compared at a time with the others, and with their candidates
+
+_Block = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,20 @@ class Neighbours:
 def nearest_works(
     embedding: NDArray[np.floating], groups: NDArray[np.integer], k: int = K, seed: int = 0
 ) -> Neighbours:
-    """The ``k`` works nearest to each by cosine, those of its own group of near-duplicates (N,) left out.
+    """The ``k`` works nearest to each by cosine, those of its own group of near-duplicates (N,) left out; of equals
+    the first.
 
-    Exact up to 20,000 works; beyond, FAISS looks through the cells around a work (inverted lists: Jégou, Douze and
-    Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011), and misses a few. Raises
-    :class:`DataError` where a value is not finite.
+    Exact up to 20,000 works. Beyond, only works of the nearest cells are looked at (inverted lists: Jégou, Douze and
+    Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011), at first by the leading principal axes
+    alone, and a few of the nearest are missed; the similarities given are exact. Raises :class:`DataError` where a
+    value is not finite.
     """
     units = unit(embedding)
-    index = _index(units, seed)
     found = min(k + _SPARE, len(units))
     rows = np.full((len(units), k), -1, np.int64)
     similarity = np.full((len(units), k), np.nan, np.float32)
-    for start in range(0, len(units), _BLOCK):
-        here = slice(start, start + _BLOCK)
-        near, places = index.search(units[here], found)
-        other = (places >= 0) & (groups[places] != groups[here, None])
+    for here, near, places in _likenesses(units, found, seed):
+        other = groups[places] != groups[here, None]
         # those that stay, in their order, moved to the left
         order = np.argsort(~other, axis=1, kind="stable")[:, :k]
         kept = np.take_along_axis(other, order, axis=1)
@@ -105,18 +107,65 @@ def unit(embedding: NDArray[np.floating]) -> NDArray[np.float32]:
     return vectors
 
 
-def _index(units: NDArray[np.float32], seed: int) -> Any:
+def _likenesses(units: NDArray[np.float32], found: int, seed: int) -> Iterator[_Block]:
+    """For block after block of works: their rows (B,), and of the ``found`` nearest, nearest first, the similarity
+    and the rows, both (B, found)."""
+    if len(units) <= EXACT:
+        for here in _blocks(np.arange(len(units))):
+            yield here, *highest(units[here] @ units.T, found)
+        return
+    short = units @ _axes(units, seed)
+    for members, others in _fields(short, found, seed):
+        candidates = short[others].T
+        for here in _blocks(members):
+            places = others[highest(short[here] @ candidates, min(found + _SPARE, len(others)))[1]]
+            for part in np.array_split(np.arange(len(here)), len(here) // _REFINED + 1):
+                exact = np.matmul(units[places[part]], units[here[part], :, None])[..., 0]
+                near, order = highest(exact, found)
+                yield here[part], near, np.take_along_axis(places[part], order, axis=1)
+
+
+def highest(values: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The ``count`` highest of each row of ``values`` (B, M), highest first, of equals the first: the values and
+    their columns, both (B, count)."""
+    least = np.partition(values, -count, axis=1)[:, -count, None]
+    reached = values >= least
+    tied = np.flatnonzero(reached.sum(axis=1) > count)
+    for row in tied:
+        last = np.flatnonzero(values[row] == least[row])
+        reached[row, last[count - int((values[row] > least[row]).sum()) :]] = False
+    columns = (np.flatnonzero(reached) % values.shape[1]).reshape(len(values), count)
+    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
+    columns = np.take_along_axis(columns, order, axis=1)
+    return np.take_along_axis(values, columns, axis=1), columns
+
+
+def _blocks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start : start + _BLOCK]
+
+
+def _axes(units: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """The leading principal axes as columns, (D, at most 128)."""
+    sample = units[np.random.default_rng(seed).choice(len(units), min(len(units), EXACT), replace=False)]
+    return np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, -_AXES:])
+
+
+def _fields(
+    vectors: NDArray[np.float32], found: int, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The rows of each cell, and those of the cells nearest to it: a quarter of all, enough to hold ``found``."""
     import faiss
 
-    count, width = units.shape
-    flat = faiss.IndexFlatIP(width)
-    if count <= EXACT:
-        flat.add(units)
-        return flat
+    count, width = vectors.shape
     cells = int(np.sqrt(count))
-    index = faiss.IndexIVFFlat(flat, width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = seed + 1, 8, 64
-    index.train(units)
-    index.add(units)
-    index.nprobe = max(8, cells // 16)
-    return index
+    means = faiss.Kmeans(width, cells, niter=8, seed=seed + 1, max_points_per_centroid=64)
+    means.train(vectors)
+    assert means.centroids is not None
+    own = means.index.search(vectors, 1)[1][:, 0]
+    members = [np.flatnonzero(own == cell) for cell in range(cells)]
+    nearest = means.index.search(means.centroids, cells)[1]
+    for cell in range(cells):
+        sizes = np.cumsum([len(members[other]) for other in nearest[cell]])
+        last = max(cells // 4, 8, int(np.searchsorted(sizes, found)) + 1)
+        yield members[cell], np.sort(np.concatenate([members[other] for other in nearest[cell, :last]]))

@@ -47,7 +47,7 @@ class Gram(nn.Module):
         mixtures = self.mix(features.flatten(2).transpose(1, 2)).float()
         mixtures = mixtures - mixtures.mean(dim=1, keepdim=True)
         products = mixtures.transpose(1, 2) @ mixtures / mixtures.shape[1]
-        rows, columns = self.upper
+        rows, columns = self.upper  # type: ignore[misc]
         flat = products[:, rows, columns]
         return self.norm(flat.sign() * (flat.abs() + 1e-6).sqrt())
 

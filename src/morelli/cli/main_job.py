@@ -163,6 +163,9 @@ def predict(
 ) -> None:
     """Label any images or folders, one row an image.
 
+    For each task: the class, its calibrated confidence, and TASK_set, the classes among which the right one is for at
+    least 90 % of works like those of the validation split (on the average; of a class the model knows).
+
     Example: morelli predict run photos --out labels.csv
     """
     from morelli.console import say

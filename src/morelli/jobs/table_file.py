@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -92,7 +93,7 @@ class _writer:
         if kind == ".parquet":
             self.sink: Any = self._open.enter_context(pa.parquet.ParquetWriter(file, schema))
         elif kind == ".csv":
-            thin = pa.schema([schema.field(n) for n in self.narrow])
+            thin = pa.schema([_flat(schema.field(n)) for n in self.narrow])
             self.sink = self._open.enter_context(pa.csv.CSVWriter(str(file), thin))
         else:
             self.sink = self._open.enter_context(file.open("w", encoding="utf-8"))
@@ -107,10 +108,23 @@ class _writer:
         if self.kind == ".parquet":
             self.sink.write_batch(batch)
         elif self.kind == ".csv":
-            self.sink.write_batch(batch.select(self.narrow))
+            self.sink.write_batch(_joined(batch.select(self.narrow)))
         else:
             for row in batch.select(self.narrow).to_pylist():
                 self.sink.write(json.dumps({k: _plain(v) for k, v in row.items()}, ensure_ascii=False) + "\n")
+
+
+def _flat(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.string()) if pa.types.is_list(field.type) else field
+
+
+def _joined(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Lists of names as one text each: CSV has no lists."""
+    columns = [
+        pa.compute.binary_join(column, "; ") if pa.types.is_list(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.record_batch(columns, schema=pa.schema([_flat(field) for field in batch.schema]))
 
 
 def _plain(value: Any) -> Any:

@@ -138,7 +138,7 @@ def test_beyond_the_exact_limit_nearly_all_of_the_nearest_works_are_found(
     assert (np.diff(near.similarity, axis=1) <= 0).all()
 
 
-@pytest.mark.parametrize("exact", [20_000, 100])
+@pytest.mark.parametrize("exact", [15_000, 100])
 def test_of_equally_near_works_the_first_are_taken_and_each_work_has_its_share(
     monkeypatch: pytest.MonkeyPatch, exact: int
 ) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from morelli.errors import DataError
 
 K = 40
-EXACT = 20_000  # up to here every pair is compared; beyond, only works of the nearest cells
+EXACT = 15_000  # up to here every pair is compared; beyond, only works of the nearest cells
 _SPARE = 10  # found beyond K, to replace near-duplicates
 _SHARPNESS = 10.0  # a neighbour's vote grows by e for each tenth of cosine similarity
 _PRIOR = 2.0  # votes of the class frequencies, so that no class is impossible
@@ -36,7 +36,7 @@ def nearest_works(
     """The ``k`` works nearest to each by cosine, those of its own group of near-duplicates (N,) left out; of equals
     the first.
 
-    Exact up to 20,000 works. Beyond, only works of the nearest cells are looked at (inverted lists: Jégou, Douze and
+    Exact up to 15,000 works. Beyond, only works of the nearest cells are looked at (inverted lists: Jégou, Douze and
     Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011), at first by the leading principal axes
     alone, and a few of the nearest are missed; the similarities given are exact. Raises :class:`DataError` where a
     value is not finite.

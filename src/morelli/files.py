@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -60,6 +61,11 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, UnicodeDecodeError):
         raise DataError(f"{path}: not valid JSON; it is damaged, make it again") from None
+
+
+def digest(path: Path) -> str:
+    """Sixteen letters that change with the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def make_folder(path: Path, option: str) -> Path:

@@ -7,11 +7,12 @@ from typing import Any
 
 from morelli.console import progress, say
 from morelli.errors import MorelliError, RunError, UsageError
+from morelli.files import make_folder
 from morelli.report.candidates import candidates
 from morelli.report.confused import confused
 from morelli.report.explain import Pixels
 from morelli.report.html import Missing, Section
-from morelli.report.likeness import Likeness, open_likeness
+from morelli.report.likeness import open_likeness
 from morelli.report.nearest import nearest
 from morelli.report.page import write_page
 from morelli.report.parts import Parts, Pictures, read_parts
@@ -38,10 +39,7 @@ def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str,
     _check(run, split, out)
     parts = read_parts(run, split)
     picture = _pictures(parts)
-    vectors = parts.predictions.embedding
-    likeness: Likeness | Missing = Missing("index", "The predictions hold no vectors")
-    if vectors is not None:
-        likeness = open_likeness(run, parts.works, vectors.shape[1])
+    likeness = open_likeness(parts)
     makers = [
         lambda: confused(parts, picture, likeness),
         lambda: candidates(parts, picture),
@@ -80,6 +78,8 @@ def _check(run: Path, split: str, out: Path | None) -> None:
         raise UsageError(f"--out {out}: the name must end in {' or '.join(PAGES)}")
     if not run.is_dir():
         raise RunError(f"{run}: no such run; give a folder that morelli train made")
+    if out is not None:
+        make_folder(out.parent, "--out")
 
 
 def _pictures(parts: Parts) -> Pictures | None:

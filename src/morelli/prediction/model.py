@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from morelli import __version__, recipe
 from morelli.errors import RunError
-from morelli.files import read_json, replacing, write_json
+from morelli.files import digest, read_json, replacing, write_json
 from morelli.network.network import Network
 from morelli.prediction.device import autocast, best_device, choose_precision
 from morelli.prediction.pixels import normalise
@@ -120,5 +119,5 @@ def load_model(run: Path) -> Model:
         why = str(error).splitlines()[0]
         raise RunError(f"{run / 'model.safetensors'}: cannot be loaded ({why:.100}); train again") from None
     extra = {k: v for k, v in facts.items() if k not in ("format", "morelli")}
-    extra["weights"] = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()[:16]
+    extra["weights"] = digest(run / "model.safetensors")
     return Model(network, settings, vocabularies, mean, std, temperature, extra)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from shlex import quote
 
 import pandas as pd
 
@@ -27,13 +27,13 @@ _SCOPES = {
 def candidates(parts: Parts, picture: Pictures | None) -> Section | Missing:
     """The section, from ``RUN/audit/combined-SPLIT``: that of all works where there is one, else of the report's
     split, else of any."""
-    make = f"morelli audit {parts.run}"
+    make = f"morelli audit {quote(parts.name)}"
     scopes = dict.fromkeys(["all", parts.split, *_SCOPES])
     files = {scope: parts.run / "audit" / f"combined-{scope}" / "candidates.parquet" for scope in scopes}
     scope = next((scope for scope, file in files.items() if file.is_file()), None)
     if scope is None:
         return Missing(NAME, "No audit yet", make)
-    if _is_stale(parts.run):
+    if _is_stale(parts):
         return Missing(NAME, "The audit is of an earlier network than this run’s", make)
     try:
         table = pd.read_parquet(files[scope], columns=_COLUMNS)
@@ -50,15 +50,13 @@ def candidates(parts: Parts, picture: Pictures | None) -> Section | Missing:
     return Section(NAME, TITLE, html, sum(len(works) for _, _, works in tasks))
 
 
-def _is_stale(run: Path) -> bool:
-    """Whether the audit's cross-fit is of other weights than the run's, as far as both say."""
+def _is_stale(parts: Parts) -> bool:
+    """Whether the audit's cross-fit began with another network than the run's, as far as both say."""
     try:
-        fitted, model = (
-            read_json(run / name)["weights"] for name in ("predictions-crossfit.json", "model.json")
-        )
+        fitted = read_json(parts.run / "predictions-crossfit.json")["weights"]
     except (DataError, KeyError, TypeError):
         return False
-    return bool(fitted != model)
+    return parts.weights is not None and bool(fitted != parts.weights)
 
 
 def _work(row: dict[str, str], picture: Pictures | None) -> tuple[Work, list[str]]:

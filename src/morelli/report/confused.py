@@ -63,10 +63,11 @@ def confusions(task: TaskPredictions, most: int = CONFUSIONS, works: int = WORKS
     np.fill_diagonal(counts, 0)
     places = np.argsort(-counts, axis=None, kind="stable")[:most]
     made = []
+    predicted, confidence = task.predicted, task.confidence
     for true, answer in zip(*np.unravel_index(places, counts.shape), strict=True):
-        rows = np.flatnonzero((task.labels == true) & (task.predicted == answer))
-        surest = rows[np.argsort(-task.confidence[rows], kind="stable")][:works]
-        if len(rows):
+        if counts[true, answer]:
+            rows = np.flatnonzero((task.labels == true) & (predicted == answer))
+            surest = rows[np.argsort(-confidence[rows], kind="stable")][:works]
             made.append(Confusion(int(true), int(answer), len(rows), int(support[true]), surest))
     return made
 
@@ -92,8 +93,8 @@ def _couples(
             other = next((pair for pair in near if pair[0] not in used), near[0] if near else None)
             if other:
                 used.add(other[0])
-                said = [f"trained as {answer}", f"distance {other[1]:.2f}"]
-                like = Work.of(other[0], picture(other[0]), said)
+                said, far = [f"trained as {answer}"], f"distance {other[1]:.2f}"
+                like = Work.of(other[0], picture(other[0]), said, far)
         lines = [f"called {answer}, {100 * task.confidence[row]:.0f}\u00a0%"]
         couples.append(Couple(Work.of(ids[row], picture(ids[row]), lines), like))
     return couples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -34,17 +34,19 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Work:
-    """A painting as a page shows it: None where it cannot be read; whose it is, its title, and lines of text."""
+    """A painting as a page shows it: None where it cannot be read; whose it is, its title, lines of text, and a
+    quieter one."""
 
     picture: Thumbnail | None
     artist: str
     title: str
-    lines: Sequence[str] = field(default=())
+    lines: Sequence[str] = ()
+    note: str = ""
 
     @classmethod
-    def of(cls, name: str, picture: bytes | None, lines: Sequence[str] = ()) -> Work:
+    def of(cls, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "") -> Work:
         """The work whose id, a file name, is ``name``."""
-        return cls(thumbnail(picture), *work_names(name), lines)
+        return cls(thumbnail(picture), *work_names(name), lines, note)
 
     @property
     def alt(self) -> str:

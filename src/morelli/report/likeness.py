@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
-from morelli.files import read_json
 from morelli.judgement.search import Index
 from morelli.report.html import Missing
+from morelli.report.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,22 @@ class Likeness:
         return other
 
 
-def open_likeness(run: Path, works: pd.DataFrame, width: int) -> Likeness | Missing:
-    """The index in ``RUN/index``, where it is of the run's weights and works and of vectors of ``width`` numbers."""
-    make = f"morelli similar {run} IMAGE"
-    folder = run / "index"
+def open_likeness(parts: Parts) -> Likeness | Missing:
+    """The index in ``RUN/index``, where it is of the run's network and works."""
+    make, folder = f"morelli similar {quote(parts.name)} IMAGE", parts.run / "index"
+    if parts.predictions.embedding is None:
+        return Missing("index", "The predictions hold no vectors")
     if not (folder / "index.json").is_file():
-        return Missing("index", "No index yet", make)
+        return Missing("index", "No index yet, so no nearest works", make)
     try:
         index = Index.open(folder)
-        weights = read_json(run / "model.json").get("weights") if (run / "model.json").is_file() else None
-    except DataError as error:
-        return Missing("index", str(error))
-    stale = "weights" in index.facts and weights is not None and index.facts["weights"] != str(weights)
-    known = works.drop_duplicates("id").set_index(works["id"].drop_duplicates().astype(str))
+    except DataError:
+        return Missing("index", "The index cannot be read; delete RUN/index", make)
+    known = parts.works.drop_duplicates("id").astype({"id": str}).set_index("id")
     rows = known.index.get_indexer(index.table["id"].astype(str))
-    if stale or (rows < 0).any() or index.vectors.shape[1] != width:
-        return Missing("index", "The index is of other weights or works than this run", make)
+    other = (
+        None not in (parts.weights, index.facts.get("weights")) and index.facts["weights"] != parts.weights
+    )
+    if other or (rows < 0).any() or index.vectors.shape[1] != parts.predictions.embedding.shape[1]:
+        return Missing("index", "The index is of another network or of other works than this run’s", make)
     return Likeness(index, known.iloc[rows])

@@ -17,9 +17,10 @@ QUERIES, WORKS = 6, 5
 
 def nearest(parts: Parts, picture: Pictures | None, likeness: Likeness | Missing) -> Section | Missing:
     """The section; it needs the run's index and its collection's paintings."""
+    if isinstance(likeness, Missing):
+        return likeness
     vectors = parts.predictions.embedding
-    if isinstance(likeness, Missing) or vectors is None:
-        return likeness if isinstance(likeness, Missing) else Missing(NAME, "The predictions hold no vectors")
+    assert vectors is not None  # there would be no likeness
     if picture is None:
         return Missing(NAME, "No nearest works are shown: their collection is gone, or holds other works now")
     rows = []
@@ -28,8 +29,8 @@ def nearest(parts: Parts, picture: Pictures | None, likeness: Likeness | Missing
         found = by_other_artists(likeness, work, vectors[row])
         tiles = [Work.of(work, picture(work), _labels(parts, likeness, work, row))]
         for other, far in found:
-            lines = [f"distance {far:.2f}", *_labels(parts, likeness, other)]
-            tiles.append(Work.of(other, picture(other), lines))
+            labels = _labels(parts, likeness, other)
+            tiles.append(Work.of(other, picture(other), labels, f"distance {far:.2f}"))
         rows.append(tiles)
     html = render("nearest.html", rows=rows, split=parts.split)
     return Section(NAME, TITLE, html, sum(map(len, rows)))

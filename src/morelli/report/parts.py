@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from morelli.errors import DataError, RunError
-from morelli.files import read_json
+from morelli.files import digest, read_json
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.predictions import Predictions
 
@@ -32,6 +33,12 @@ class Parts:
     def name(self) -> str:
         """The run's name."""
         return self.run.resolve().name
+
+    @cached_property
+    def weights(self) -> str | None:
+        """The fingerprint of the run's network, as what was made with it says; None where the run holds none."""
+        file = self.run / "model.safetensors"
+        return digest(file) if file.is_file() else None
 
 
 def read_parts(run: Path, split: str) -> Parts:

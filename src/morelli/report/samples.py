@@ -47,7 +47,7 @@ def samples(
         generator = np.random.default_rng([seed, number])
         drawn = np.sort(generator.choice(rows, min(size, len(rows)), replace=False))
         tiles = [Tile(picture(predictions.ids[row]), _lines(predictions, row)) for row in drawn]
-        name = "all" if number == len(tasks) else _WORDS[number]
+        name = "all" if number == len(tasks) else (*_WORDS, *map(str, range(4, number + 1)))[number]
         made.append(Sample(name, number, len(rows), tiles))
     return made
 

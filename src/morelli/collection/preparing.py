@@ -13,15 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-from morelli.collection.images import prepare
+from morelli.collection.images import Prepared, prepare
 from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
 from morelli.files import read_json, replacing, write_json
 from morelli.workers import attend, interrupted_once, start_method
 
-SHARD = 256
+SHARD, PIECE = 256, 16  # works a file, and works that a worker is handed at a time
 Job = tuple[str, Path | bytes]  # id, and where the image is
+Made = tuple[str, Prepared | ImageError]
 
 
 def prepare_all(
@@ -46,7 +47,8 @@ def prepare_all(
     plan = "\0".join([str(size), str(max_pixels), str(SHARD), stamp, *ids])
     _check_plan(folder, hashlib.sha256(plan.encode()).hexdigest(), overwrite)
     waiting = [n for n in range(len(shards)) if not _facts_path(folder, n).exists()]
-    workers = min(processes or os.cpu_count() or 1, max(1, len(waiting)))
+    pieces = sum(-(-len(shards[n]) // PIECE) for n in waiting)
+    workers = min(processes or os.cpu_count() or 1, max(1, pieces))
     pool = _pool(workers)
     with interrupted_once(), progress("preparing images", len(ids)) as advance:
         advance(sum(len(shards[n]) for n in range(len(shards)) if n not in set(waiting)))
@@ -70,19 +72,27 @@ def _run(
     workers: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Keeps two shards a worker in flight: bytes of a hub data set are read only when they are needed."""
-    running: dict[Future[None], int] = {}
-    queue = iter(waiting)
+    """Hands the works out in small pieces, so that all workers are busy to the end, and writes a shard when all its
+    pieces are back. Keeps few in flight: bytes of a hub data set are read only when they are needed."""
+    folder, *how = settings
+    pieces = ((n, at) for n in waiting for at in range(0, len(shards[n]), PIECE))
+    running: dict[Future[list[Made]], tuple[int, int]] = {}
+    back: dict[int, dict[int, list[Made]]] = {n: {} for n in waiting}
     try:
         while True:
-            while len(running) < 2 * workers and (number := next(queue, None)) is not None:
-                jobs = [(ids[i], source(i)) for i in shards[number]]
-                running[pool.submit(_prepare_shard, number, jobs, *settings)] = number
+            while len(running) < 4 * workers and (piece := next(pieces, None)) is not None:
+                number, at = piece
+                jobs = [(ids[i], source(i)) for i in shards[number][at : at + PIECE]]
+                running[pool.submit(_prepare_some, jobs, *how)] = piece
             if not running:
                 break
             for done in wait(running, return_when=FIRST_COMPLETED).done:
-                done.result()
-                advance(len(shards[running.pop(done)]))
+                number, at = running.pop(done)
+                back[number][at] = done.result()
+                advance(len(done.result()))
+                if sum(map(len, back[number].values())) == len(shards[number]):
+                    parts = back.pop(number)
+                    _write_shard(folder, number, [made for at in sorted(parts) for made in parts[at]])
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -96,16 +106,24 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _prepare_shard(number: int, jobs: list[Job], folder: Path, size: int, max_pixels: int) -> None:
+def _prepare_some(jobs: list[Job], size: int, max_pixels: int) -> list[Made]:
+    made: list[Made] = []
+    for name, source in jobs:
+        try:
+            made.append((name, prepare(source, size, max_pixels)))
+        except ImageError as error:
+            made.append((name, error))
+    return made
+
+
+def _write_shard(folder: Path, number: int, shard: list[Made]) -> None:
     facts: list[dict[str, Any]] = []
     images: list[bytes] = []
     names: list[str] = []
-    for name, source in jobs:
+    for name, made in shard:
         fact: dict[str, Any] = {"shard": number, "row": -1, "error": "", "reason": "", "repairs": ""}
-        try:
-            made = prepare(source, size, max_pixels)
-        except ImageError as error:
-            facts.append(fact | {"error": str(error), "reason": error.reason})
+        if isinstance(made, ImageError):
+            facts.append(fact | {"error": str(made), "reason": made.reason})
             continue
         fact |= {"row": len(images), "width": made.width, "height": made.height, "phash": made.phash}
         facts.append(fact | {"thumb": made.thumb, "repairs": " ".join(made.repairs)})

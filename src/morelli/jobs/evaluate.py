@@ -24,12 +24,12 @@ from morelli.report.page import write_report
 SPLITS = ("train", "val", "test", "all")
 
 
-def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[str, Any]:
+def evaluate(run: Path, split: str = "test", data: Path | None = None, page: bool = True) -> dict[str, Any]:
     """Scores ``run`` on a split of its own collection, or of another one, whose classes are matched by name.
 
-    Writes ``scores-SPLIT.json``, ``predictions-SPLIT.parquet`` and ``report/``, and ``predictions-val.parquet``, on
-    which thresholds are chosen; returns the scores. Leakage is looked for in the run's own collection. Raises
-    :class:`UsageError` for an unknown split and :class:`DataError` for an empty one.
+    Writes ``scores-SPLIT.json``, ``predictions-SPLIT.parquet``, ``predictions-val.parquet``, on which thresholds are
+    chosen, and, with ``page``, ``report/``; returns the scores. Leakage is looked for in the run's own collection.
+    Raises :class:`UsageError` for an unknown split and :class:`DataError` for an empty one.
     """
     if split not in SPLITS:
         raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
@@ -58,8 +58,8 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None) -> dict[s
         for task, without in accuracy_without(predictions, leakage, collection.table).items():
             scores["tasks"][task]["accuracy_without_leakage"] = without
     write_json(run / f"scores-{split}.json", scores)
-    page = write_report(run, split)
-    say(f"report: {page}")
+    if page:
+        say(f"report: {write_report(run, split)}")
     return scores
 
 

@@ -108,16 +108,17 @@ def png(drawn: Figure) -> bytes:
     return _save(drawn, "png", DPI)
 
 
-def jpeg(drawn: Figure, quality: int = 85) -> bytes:
-    """The figure as a JPEG, trimmed to what is drawn; for figures that show paintings, which PNG stores badly."""
+def jpeg(drawn: Figure, quality: int = 85, margin: float = 0.12) -> bytes:
+    """The figure as a JPEG, trimmed to what is drawn and a ``margin`` in inches; for figures that show paintings,
+    which PNG stores badly."""
     settings = {"quality": quality, "optimize": True, "progressive": True}
-    return _save(drawn, "jpeg", JPEG_DPI, pil_kwargs=settings)
+    return _save(drawn, "jpeg", JPEG_DPI, pil_kwargs=settings, pad_inches=margin)
 
 
-def _save(drawn: Figure, kind: str, dpi: int, **settings: Any) -> bytes:
+def _save(drawn: Figure, kind: str, dpi: int, pad_inches: float = 0.12, **settings: Any) -> bytes:
     buffer = io.BytesIO()
     with quiet():
-        drawn.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.12, **settings)
+        drawn.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=pad_inches, **settings)
     return buffer.getvalue()
 
 

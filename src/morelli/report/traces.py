@@ -81,7 +81,7 @@ def _tell(predictions: Predictions, why: str, row: int, painting: Pixels, readin
 
 
 def _photograph(drawn: Figure) -> Thumbnail:
-    with Image.open(io.BytesIO(style.jpeg(drawn))) as image:
+    with Image.open(io.BytesIO(style.jpeg(drawn, quality=90, margin=0))) as image:
         return embedded(image.convert("RGB"))
 
 

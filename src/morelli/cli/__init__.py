@@ -2,10 +2,10 @@
 
 import sys
 
-from morelli.cli import main_job, review
+from morelli.cli import main_job, measure, review
 from morelli.cli.app import app
 
-__all__ = ["app", "main", "main_job", "review"]
+__all__ = ["app", "main", "main_job", "measure", "review"]
 
 
 def main() -> None:

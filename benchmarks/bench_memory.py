@@ -1,0 +1,98 @@
+"""Memory that collect, train (cached) and predict need at their peak, with ten times as many works as without.
+
+Each runs in a process of its own, whose unshared memory (RssAnon, summed over it and its workers) is read 20 times a
+second: mapped files are left out, since the system takes their pages back when it needs them. Small pictures and a
+small network, so that what grows with the number of works would show. Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import material
+import timing
+import yaml
+from timing import Row
+
+SIZE = 64
+
+
+def peak(*arguments: object) -> float:
+    """The most memory, in bytes, that ``morelli`` and its workers held at once."""
+    command = [sys.executable, "-m", "morelli", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    highest = [0.0]
+
+    def look() -> None:
+        while process.poll() is None:
+            highest[0] = max(highest[0], sum(unshared(each) for each in family(process.pid)))
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    if process.wait():
+        raise RuntimeError(f"morelli {arguments[0]} failed; run it by hand: {' '.join(command)}")
+    watcher.join()
+    return highest[0]
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that came from it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def unshared(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+def peaks(out: Path, works: int) -> dict[str, float]:
+    """Bytes for each of the three jobs over a painted collection of ``works``."""
+    material.painted_collection(out, works, SIZE)
+    painting = out / f"painting-{SIZE}-{works}"
+    here = out / f"memory-{works}-{os.getpid()}"
+    here.mkdir()
+    settings = material.recipe(
+        "resnet18", 1, 64, phases=[{"epochs": 2}], neck={"kind": "gru", "width": 32}, training={"workers": 0}
+    )
+    file = here / "recipe.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    collection, run = here / "collection", here / "run"
+    source = painting / "wikiart"
+    lists = ("--lists", painting / "wikiart_csv")
+    return {
+        "collect": peak("collect", source, *lists, "--out", collection, "--size", SIZE, "--min-works", 1),
+        "train (cached)": peak("train", file, "--data", collection, "--out", run),
+        "predict": peak("predict", run, source, "--out", here / "table.parquet"),
+    }
+
+
+def measure(out: Path, works: int, rounds: int) -> list[Row]:
+    if not Path("/proc/self/status").exists():
+        return [Row("memory", "a tenth of the works", "limit", note="needs Linux")]
+    small = [peaks(out, works) for _ in range(rounds)]
+    large = [peaks(out, 10 * works) for _ in range(rounds)]
+    rows = []
+    for job in small[0]:
+        ratios = [b[job] / a[job] for a, b in zip(small, large, strict=True)]
+        how = f"peak of {10 * works:,} works, {large[0][job] / 2**20:,.0f} MiB, to that of {works:,}"
+        rows.append(
+            Row(f"memory of {job}", "a tenth of the works", "limit", ratios, 1.1, at_most=True, note=how)
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    timing.main(measure, works=400, rounds=1)

@@ -1,0 +1,176 @@
+"""Cost against size: collect, a cached epoch, predict, audit and index for 1k, 3k, 10k … painted works.
+
+    python benchmarks/growth.py --out growth                       (1k to 30k; two cores: about half an hour)
+    python benchmarks/growth.py --out growth --sizes 300 1000      (a try)
+
+``growth.json`` has seconds by size, ``growth.png`` the figure, on logarithmic axes, with the slope of each line (1 is
+linear). Pictures are painted at 64 pixels, and the network is small: what matters is how cost grows, and large sizes
+take no day to paint. Beyond ``PAINTED`` works each further one is a painted work cut, mirrored and tinted anew, for
+painting 100,000 would take half an hour; the perceptual hash takes them for different works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import material
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image
+
+from morelli.collection.collect import CollectOptions, collect
+from morelli.collection.painter import paint
+from morelli.files import write_json
+from morelli.jobs.audit import audit
+from morelli.jobs.evaluate import evaluate
+from morelli.jobs.predict import predict
+from morelli.jobs.train import train
+from morelli.judgement.predictions import read
+from morelli.judgement.search import Index
+
+SIDE, PAINTED = 64, 3000
+STEPS = ("collect", "cached epoch", "predict", "audit", "index")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000, 10_000, 30_000])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "growth.json"
+    found: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
+    for size in options.sizes:
+        if str(size) not in found:
+            found[str(size)] = measure(options.out, size)
+            write_json(file, found)
+    figure(found, options.out / "growth.png")
+    print(json.dumps({step: round(slope(found, step), 2) for step in STEPS}))
+
+
+def measure(out: Path, works: int) -> dict[str, float]:
+    """Seconds of each step for a collection of ``works``."""
+    images = pictures(out, works)
+    here = out / f"size-{works}"
+    here.mkdir(exist_ok=True)
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, work: Callable[[], object]) -> None:
+        begun = time.perf_counter()
+        work()
+        seconds[step] = time.perf_counter() - begun
+
+    collection, run = here / "collection", here / "run"
+    timed("collect", lambda: collect(CollectOptions(images, collection, size=SIDE, min_works=1)))
+    train(recipe(here, 1), collection, run)
+    # two epochs more, so that what a run costs once falls out
+    begun = time.perf_counter()
+    train(recipe(here, 1), collection, here / "one")
+    one = time.perf_counter() - begun
+    begun = time.perf_counter()
+    train(recipe(here, 3), collection, here / "three")
+    seconds["cached epoch"] = (time.perf_counter() - begun - one) / 2
+    timed("predict", lambda: predict(run, [images], here / "table.parquet"))
+    evaluate(run, "all")
+    timed("audit", lambda: audit(run, "given-label", "all"))
+    embedding = read(run / "predictions-all.parquet").embedding
+    assert embedding is not None
+    ids = pd.DataFrame({"id": [str(number) for number in range(len(embedding))]})
+    timed("index", lambda: Index.build(here / "index", embedding, ids))
+    return seconds
+
+
+def recipe(folder: Path, epochs: int) -> Path:
+    """A small network: an epoch is mostly reading."""
+    settings = material.recipe(
+        "resnet18",
+        1,
+        SIDE,
+        phases=[{"epochs": epochs}],
+        neck={"kind": "gru", "width": 32},
+        training={"workers": 0},
+    )
+    file = folder / f"recipe-{epochs}.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    return file
+
+
+def pictures(out: Path, works: int) -> Path:
+    """A folder of ``works`` pictures, one folder a style."""
+    painted = out / "painted"
+    if not (painted / "wikiart_csv").exists():
+        paint(painted, PAINTED, size=SIDE)
+    files = sorted((painted / "wikiart").glob("*/*.jpg"))
+    np.random.default_rng(0).shuffle(files)  # type: ignore[arg-type]
+    folder = out / f"pictures-{works}"
+    for number in range(works):
+        source = files[number % len(files)]
+        target = folder / source.parent.name / f"{source.stem}-{number:06d}.jpg"
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if number < len(files):
+            os.link(source, target)
+        else:
+            varied(source, number).save(target, quality=90)
+    return folder
+
+
+def varied(source: Path, number: int) -> Image.Image:
+    """Another cut of a picture, perhaps mirrored or turned, in other colours."""
+    rng = np.random.default_rng(number)
+    with Image.open(source) as image:
+        picture = image.convert("RGB")
+    width, height = picture.size
+    left, top = rng.uniform(0, 0.4, 2) * (width, height)
+    right, bottom = (width, height) - rng.uniform(0, 0.4, 2) * (width, height)
+    picture = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(left, top, right, bottom))
+    if rng.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+    pixels = np.asarray(picture, np.float32)[..., rng.permutation(3)] * rng.uniform(0.6, 1.2, 3)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def slope(found: dict[str, dict[str, float]], step: str) -> float:
+    """Of the line through the logarithms of size and seconds, from 3,000 works on, where there are two such sizes:
+    below, what a step costs once hides how it grows."""
+    sizes = sorted(map(int, found))
+    large = [size for size in sizes if size >= 3000]
+    chosen = large if len(large) > 1 else sizes
+    if len(chosen) < 2:
+        return float("nan")
+    seconds = [max(found[str(size)][step], 1e-3) for size in chosen]
+    return float(np.polyfit(np.log(chosen), np.log(seconds), 1)[0])
+
+
+def figure(found: dict[str, dict[str, float]], file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from morelli.files import replacing
+
+    drawing = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = drawing.subplots()
+    sizes = sorted(map(int, found))
+    for step, mark in zip(STEPS, "osD^v", strict=True):
+        seconds = [found[str(size)][step] for size in sizes]
+        axes.loglog(sizes, seconds, marker=mark, label=f"{step} (slope {slope(found, step):.2f})")
+    axes.set_xlabel("works")
+    axes.set_ylabel("seconds")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    with replacing(file) as temporary:
+        drawing.savefig(temporary, format="png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,10 @@ from morelli.files import write_json, write_text
 
 TASKS = {"artist": 129, "style": 27, "genre": 11}
 HIDDEN, WIDTH, QUERIES = 64, 512, 1000
+FILES = {
+    "simulate": "predictions-test.parquet",
+    "scores": "scores-test.json",
+}  # by which a step is known to be done
 # step: what it is, most seconds and GiB
 BARS: dict[str, tuple[str, float | None, float | None]] = {
     "index": ("index build (exact)", 60, None),
@@ -62,10 +66,7 @@ def main() -> None:
     file = options.out / "scale.json"
     if options.only and file.exists():
         results = json.loads(file.read_text())
-    for step in ["simulate", "scores", *(name for name in BARS if name != "scores")]:
-        made = step == "simulate" and (run / "predictions-test.parquet").exists()
-        if options.only and (made or step not in {"simulate", *options.only}):
-            continue
+    for step in steps(options.only, run):
         command = [sys.executable, __file__, "--out", options.out, "--works", options.works, "--step", step]
         done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True)
         results[step] = json.loads(done.stdout.splitlines()[-1])
@@ -73,6 +74,16 @@ def main() -> None:
     text = table(results, options.works)
     write_text(options.out / "scale.md", text)
     print(text)
+
+
+def steps(only: list[str] | None, run: Path) -> list[str]:
+    """The steps in order: all, or ``only`` some and what they read that is not there yet."""
+    every = ["simulate", "scores", *(name for name in BARS if name != "scores")]
+    if not only:
+        return every
+    read = {"simulate", *(["scores"] if "report" in only else [])}  # the page shows the scores
+    missing = {step for step in read if not (run / FILES[step]).is_file()}
+    return [step for step in every if step in missing | set(only)]
 
 
 def measure(step: str, run: Path, works: int) -> dict[str, Any]:

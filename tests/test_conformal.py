@@ -42,6 +42,13 @@ def works(count: int, classes: int, seed: int, sharpen: float = 1.0) -> tuple[np
     return labels, (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def test_a_share_that_is_a_whole_number_of_works_is_not_rounded_up() -> None:
+    """0.55 · 100 is 55.00000000000001 to a computer."""
+    own = np.arange(99) / 100
+    chances = np.stack([1 - own, own], axis=1)
+    assert fit_threshold(np.zeros(99, int), chances, "lac", 0.55) == pytest.approx(own[54])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("coverage", [0.6, 0.9])
 def test_new_works_are_covered_as_promised_even_by_an_overconfident_network(

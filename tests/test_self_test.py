@@ -19,6 +19,7 @@ from morelli.errors import UsageError
 from morelli.jobs import self_test as job
 from morelli.jobs.crossfit import CrossFit
 from morelli.jobs.self_test import ASIDE, PICTURES_ALONE, RANKS, self_test, show_self_test, table
+from morelli.judgement.noise import measures
 from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.judgement.rules import RULES
 from morelli.report.self_test_figure import self_test_figure
@@ -150,6 +151,25 @@ def test_seeds_are_averaged_in_the_table_and_the_figure_opens(
     show_self_test(summary)
     shown = capsys.readouterr().err
     assert "Style: symmetric errors in 10% of the labels" in shown and "self-test.png" in shown
+
+
+def test_where_a_rate_comes_to_no_work_the_figures_are_missing_and_said_to_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nothing = measures(np.zeros(5, bool), np.arange(5.0))
+    found = measures(np.array([False] * 4 + [True]), np.arange(5.0))
+    settings = [
+        {"kind": "symmetric", "rate": rate, "seed": 0, "rules": {"entropy": figures}}
+        for rate, figures in ((0.01, nothing), (0.2, found))
+    ]
+    given = {"labels": 5, "estimated": 0, "two_labels": 0}
+    for chosen in (settings, settings[:1]):
+        summary = {"folder": "x", "tasks": {"style": {"given": given, "settings": chosen}}}
+        assert table(summary)["auroc"].dtype == np.float64
+        show_self_test(summary)
+        assert self_test_figure(table(summary))
+    shown = capsys.readouterr().err
+    assert "nan" not in shown.lower() and "–" in shown and "1.000" in shown
 
 
 @pytest.mark.parametrize(

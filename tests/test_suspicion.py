@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import norm
@@ -15,9 +17,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 from morelli.errors import DataError
 from morelli.judgement import suspicion
 from morelli.judgement.combination import combine, fit_weights, pool, rank_average
-from morelli.judgement.evidence import Case, Column, Shared, other_label, year
+from morelli.judgement.evidence import Case, Column, Shared, cases, other_label, year
 from morelli.judgement.neighbours import highest, nearest_works, share_otherwise, votes
-from morelli.judgement.predictions import TaskPredictions
+from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.report.reasons import of_everything, reason
 
 NAMES = ["Cubism", "Rococo", "Pop_Art"]
@@ -200,20 +202,56 @@ def test_another_label_is_counted_without_the_work_and_its_near_duplicates() -> 
         np.testing.assert_allclose(made[row], (counts + 1.5 * prior) / (counts.sum() + 1.5), rtol=1e-5)
 
 
-def test_the_year_is_a_gaussian_kernel_over_the_other_works() -> None:
+def test_the_year_is_a_gaussian_kernel_over_the_other_works_without_near_duplicates() -> None:
     rng = np.random.default_rng(4)
     labels, years = rng.integers(-1, 3, 60), rng.integers(1800, 1900, 60).astype(float)
     years[::9] = np.nan
+    groups = np.where(rng.random(60) < 0.3, rng.integers(0, 6, 60), 100 + np.arange(60))
     prior = np.array([0.5, 0.3, 0.2])
-    made = year(labels, prior, years)
+    made = year(labels, prior, years, groups)
     for row in range(60):
         if np.isnan(years[row]):
             np.testing.assert_allclose(made[row], prior, rtol=1e-5)
             continue
-        others = (np.arange(60) != row) & (labels >= 0) & np.isfinite(years) & (abs(years - years[row]) <= 40)
+        others = (groups != groups[row]) & (labels >= 0) & (abs(years - years[row]) <= 40)
         kernel = norm.pdf((years - years[row]) / 10) / norm.pdf(0)
         weight = np.array([kernel[others & (labels == k)].sum() for k in range(3)]) + prior
         np.testing.assert_allclose(made[row], weight / weight.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "years"),
+    [
+        ("year", ["1889", "", None, "1901.0"], [1889, np.nan, np.nan, 1901]),
+        ("Year", [1889, np.nan, 18890501, -300], [1889, np.nan, np.nan, -300]),
+        ("date", ["c. 1889-90", "May 1901", "1889-05-01", "unknown"], [1889, 1901, 1889, np.nan]),
+        (
+            "date",
+            pd.to_datetime(["1889-05-01", None, "1901-01-01", "1950-12-31"]),
+            [1889, np.nan, 1901, 1950],
+        ),
+        ("completion_year", pd.array([1889, None, 1901, 1950], "Int64"), [1889, np.nan, 1901, 1950]),
+    ],
+)
+def test_years_are_read_as_museums_write_them(name: str, cells: Any, years: list[float]) -> None:
+    table = pd.DataFrame({"artist": -1, "style": [0, 0, 1, 1], "genre": -1, name: cells})
+    task = TaskPredictions(NAMES, np.array([0, 0, 1, 1], np.int32), np.full((4, 3), 1 / 3, np.float32))
+    made = cases(Predictions(list("abcd"), list("abcd"), {"style": task}), table, {"style": NAMES})
+    np.testing.assert_array_equal(made["style"].years, years)
+
+
+def test_a_column_without_any_year_gives_way_to_the_next() -> None:
+    table = pd.DataFrame(
+        {"artist": -1, "style": [0, 1], "genre": -1, "year": [None, None], "date": ["1889", "n/a"]}
+    )
+    task = TaskPredictions(NAMES, np.array([0, 1], np.int32), np.full((2, 3), 1 / 3, np.float32))
+    made = cases(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})
+    np.testing.assert_array_equal(made["style"].years, [1889, np.nan])
+    del table["date"]
+    assert (
+        cases(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})["style"].years
+        is None
+    )
 
 
 def test_a_work_out_of_its_years_is_suspected_by_the_year_alone() -> None:

@@ -116,14 +116,15 @@ def table(summary: dict[str, Any]) -> pd.DataFrame:
         for setting in result["settings"]
         for rule, found in setting["rules"].items()
     ]
-    return pd.DataFrame(rows).groupby(["task", "kind", "rate", "rule"], sort=False, as_index=False).mean()
+    numbers = pd.DataFrame(rows).astype(dict.fromkeys(FIGURES, np.float64))  # None, where nothing was planted
+    return numbers.groupby(["task", "kind", "rate", "rule"], sort=False, as_index=False).mean()
 
 
 def show_self_test(summary: dict[str, Any]) -> None:
     """A table for each task and setting, the best rule first."""
     for (task, kind, rate), rows in table(summary).groupby(["task", "kind", "rate"], sort=False):
         ranked = rows.sort_values("average_precision", ascending=False, kind="stable")
-        cells = [(row["rule"], *(f"{row[name]:.3f}" for name in FIGURES)) for _, row in ranked.iterrows()]
+        cells = [(row["rule"], *(_figure(row[name]) for name in FIGURES)) for _, row in ranked.iterrows()]
         title = f"{str(task).capitalize()}: {kind} errors in {rate:.0%} of the labels"
         show_table(title, ("rule", "AUROC", "average precision", "at 100", "at the number planted"), cells)
     for task, result in summary["tasks"].items():
@@ -133,6 +134,11 @@ def show_self_test(summary: dict[str, Any]) -> None:
             f"wrong, and {given['two_labels']:,} works look like another that is labelled otherwise"
         )
     say(f"figure: {Path(summary['folder']) / 'self-test.png'}")
+
+
+def _figure(value: float) -> str:
+    """A figure has no value where the rate came to no work at all."""
+    return "–" if pd.isna(value) else f"{value:.3f}"
 
 
 def _check(

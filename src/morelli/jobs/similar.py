@@ -29,8 +29,6 @@ GALLERIES = (".jpg", ".jpeg", ".png")
 TABLES = (".csv", ".parquet", ".json")
 MOST_TILES = 100
 
-_collection_of, _row_of, _pixels = collection_of, row_of, pixels_of  # as other jobs know them
-
 
 def similar(
     run: Path,

@@ -71,7 +71,8 @@ def fit_threshold(
     if not 0 < coverage < 1:
         raise DataError(f"coverage {coverage}: must lie between 0 and 1, such as 0.9")
     labels, probabilities = metrics.known(labels, probabilities)
-    rank = math.ceil((len(labels) + 1) * coverage)
+    # a product such as 0.55 · 100 is a little more than the whole number it stands for
+    rank = math.ceil(round((len(labels) + 1) * coverage, 6))
     if rank > len(labels):
         return None
     scores = conformity_scores(probabilities, method)

@@ -19,7 +19,8 @@ from morelli.judgement.predictions import Predictions, TaskPredictions
 
 TASKS = ("artist", "style", "genre")
 _YEARS = ("year", "date", "completion_year")
-_BANDWIDTH = 10.0  # years
+_BANDWIDTH, _REACH = 10.0, 40  # years
+_LATEST = 5000  # a number beyond is no year
 _FLOOR = 1e-6
 
 
@@ -97,7 +98,7 @@ class Case:
             for name, other in self.others.items()
         }
         if self.years is not None and np.isfinite(self.years).any():
-            made["year"] = self._ratio(year(labels, self.prior, self.years))
+            made["year"] = self._ratio(year(labels, self.prior, self.years, groups))
         return made
 
     def _ratio(self, chances: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -117,7 +118,7 @@ def cases(
     groups = table["group"].to_numpy(np.int64) if "group" in table else np.arange(len(table))
     shared = Shared(predictions.embedding, groups)
     columns = {name: _column(table, name, vocabularies) for name in TASKS}
-    years = next((_years(table[name]) for name in _YEARS if name in table), None)
+    years = _years(table)
     return {
         name: Case(
             name,
@@ -164,24 +165,40 @@ def other_label(
 
 
 def year(
-    labels: NDArray[np.integer], prior: NDArray[np.floating], years: NDArray[np.floating]
+    labels: NDArray[np.integer],
+    prior: NDArray[np.floating],
+    years: NDArray[np.floating],
+    groups: NDArray[np.integer],
 ) -> NDArray[np.float32]:
-    """How probable each class is in a work's year, (N, K): a Gaussian kernel (10 years) over the other works' years,
-    smoothed with one vote of ``prior`` (K,), which alone remains where the year is NaN."""
+    """How probable each class is in a work's year, (N, K): a Gaussian kernel (10 years) over the years of the works
+    outside the work's own group, smoothed with one vote of ``prior`` (K,), which alone remains where the year is
+    NaN. ``years`` lie between −5000 and 5000."""
     dated = np.isfinite(years)
-    whole = np.rint(np.clip(np.where(dated, years, 0), -5000, 5000)).astype(np.int64)
+    whole = np.rint(np.where(dated, years, 0)).astype(np.int64)
     first, last = (int(f(whole[dated])) for f in (np.min, np.max)) if dated.any() else (0, 0)
     counts = np.zeros((last - first + 1, len(prior)))
     known = dated & (labels >= 0)
     np.add.at(counts, (whole[known] - first, labels[known]), 1)
-    reach = np.arange(-40, 41)
-    kernel = np.exp(-0.5 * (reach / _BANDWIDTH) ** 2)
-    smooth = np.stack([np.convolve(np.pad(c, 40), kernel, mode="valid") for c in counts.T], axis=1)
+    kernel = _kernel(np.arange(-_REACH, _REACH + 1))
+    smooth = np.stack([np.convolve(np.pad(c, _REACH), kernel, mode="valid") for c in counts.T], axis=1)
     chances = np.zeros((len(labels), len(prior)), np.float32)
     chances[dated] = smooth[whole[dated] - first]
     chances[known, labels[known]] -= 1  # the kernel at its middle: the work itself
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    crowd = np.flatnonzero((sizes[places] > 1) & known)
+    for _, members in pd.Series(crowd).groupby(groups[crowd]):
+        inside = members.to_numpy()
+        copies = np.flatnonzero(dated & (groups == groups[inside[0]]))
+        weight = _kernel(whole[copies, None] - whole[inside])
+        weight[copies[:, None] == inside] = 0
+        chances[copies] -= weight @ np.eye(len(prior), dtype=np.float32)[labels[inside]]
     chances = np.maximum(chances, 0) + prior.astype(np.float32)
     return chances / chances.sum(axis=1, keepdims=True)
+
+
+def _kernel(apart: NDArray[np.integer]) -> NDArray[np.float32]:
+    """How much a work counts that lies so many years away."""
+    return np.where(np.abs(apart) <= _REACH, np.exp(-0.5 * (apart / _BANDWIDTH) ** 2), 0).astype(np.float32)
 
 
 def _column(table: pd.DataFrame, name: str, vocabularies: Mapping[str, list[str]]) -> Column:
@@ -192,5 +209,19 @@ def _column(table: pd.DataFrame, name: str, vocabularies: Mapping[str, list[str]
     return Column(table[name].to_numpy(np.int64), vocabularies.get(name, []))
 
 
-def _years(cells: pd.Series) -> NDArray[np.float64]:
-    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
+def _years(table: pd.DataFrame) -> NDArray[np.float64] | None:
+    """The years of works (N,), NaN unknown, by the first column of :data:`_YEARS` that holds any: a number, a date, or
+    a text such as "c. 1889-90", whose first four digits count. None where there is no such column."""
+    columns = {str(name).lower(): name for name in table}
+    for name in (columns[wanted] for wanted in _YEARS if wanted in columns):
+        cells = table[name]
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            years = cells.dt.year.to_numpy(np.float64)
+        else:
+            numbers = pd.to_numeric(cells, errors="coerce")
+            written = cells.astype("string").str.extract(r"(?<!\d)(\d{4})(?!\d)")[0].astype("Float64")
+            years = numbers.astype("Float64").fillna(written).to_numpy(np.float64, na_value=np.nan)
+        years = np.where(np.abs(years) <= _LATEST, years, np.nan)
+        if np.isfinite(years).any():
+            return years
+    return None

@@ -95,4 +95,4 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    timing.main(measure, works=400, rounds=1)
+    timing.main(measure, works=300, rounds=1)

@@ -25,7 +25,7 @@ from morelli.network.backbone import FeatureMap
 from morelli.prediction.device import autocast, best_device, choose_precision
 from morelli.prediction.model import load_model
 
-FEW = 32
+FEW = 16
 Forward = Callable[[], object]
 
 
@@ -144,4 +144,4 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    timing.main(measure, works=128)
+    timing.main(measure, works=96)

@@ -42,7 +42,7 @@ def bare_steps(network: Network, batch: int, device: torch.device) -> Callable[[
 
 def measure(out: Path, works: int, rounds: int) -> list[Row]:
     device = best_device()
-    batch = 128 if device.type == "cuda" else 16
+    batch = 128 if device.type == "cuda" else 8
     works = max(works, 2 * (rounds + 1) * (STEPS + 1) * batch)  # half of them and more are in training
     collection = material.painted_collection(out, works, 256)
     settings = material.recipe(

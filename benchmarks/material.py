@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from morelli import recipe as recipes
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.collection.painter import paint
-from morelli.network.network import Network
-from morelli.prediction.model import Model, save_model
+
+if TYPE_CHECKING:
+    from morelli.recipe import Recipe
 
 SIDE, DIFFERENT = 1400, 24  # pixels of the short side of originals, and how many of them are painted
 
@@ -60,8 +58,10 @@ def painted_collection(out: Path, works: int, size: int = 64) -> Collection:
     return Collection.open(folder)
 
 
-def recipe(backbone: str, stage: int | str = "last", size: int = 224, **sections: Any) -> recipes.Recipe:
+def recipe(backbone: str, stage: int | str = "last", size: int = 224, **sections: Any) -> Recipe:
     """A recipe with random weights: all tasks, an LSTM over at most 7 × 7 tokens."""
+    from morelli.recipe import parse
+
     tree: dict[str, Any] = {
         "name": "bench",
         "image": {"size": size},
@@ -69,11 +69,16 @@ def recipe(backbone: str, stage: int | str = "last", size: int = 224, **sections
         "neck": {"kind": "lstm", "width": 256},
         "phases": [{"epochs": 1, "train": "all"}],
     }
-    return recipes.parse(tree | sections, "the benchmark's recipe")
+    return parse(tree | sections, "the benchmark's recipe")
 
 
-def untrained_run(folder: Path, settings: recipes.Recipe, classes: int = 20) -> Path:
+def untrained_run(folder: Path, settings: Recipe, classes: int = 20) -> Path:
     """A run's folder with random weights, which ``morelli predict`` can read with."""
+    import torch  # here: worker processes of a benchmark import this module and want the paintings alone
+
+    from morelli.network.network import Network
+    from morelli.prediction.model import Model, save_model
+
     if not (folder / "model.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         names = {task: [f"{task}-{number}" for number in range(classes)] for task in settings.tasks}

@@ -135,7 +135,9 @@ def leakage_table(scores: dict[str, Any], tasks: list[str]) -> dict[str, Any] | 
     kinds = [(k["meaning"], k["works"], share(k["share"])[0], k["examples"]) for k in found["kinds"].values()]
     without = [scores["tasks"][name].get("accuracy_without_leakage") or {} for name in tasks]
     seen = " and ".join({"train": "training", "val": "validation"}[split] for split in found["seen"])
-    rows = [_row("All works", "accuracy", [share(scores["tasks"][n].get("accuracy")) for n in tasks])]
+    given = [scores["tasks"][name] for name in tasks]
+    every = [share(task.get("accuracy"), task.get("accuracy_ci95")) for task in given]
+    rows = [_row("All works", "accuracy", every)]
     for key, label in (("copies", "Without copies"), ("any", "Without any of these")):
         cells = [w.get(key) or {} for w in without]
         rows.append(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny import morelli
 from typer.testing import CliRunner
 
 from morelli.cli import app
@@ -97,11 +98,6 @@ ROWS = [
     for line in (Path(__file__).parent / "bad_inputs.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
-
-
-def morelli(line: str) -> None:
-    done = CliRunner().invoke(app, shlex.split(line))
-    assert done.exit_code == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

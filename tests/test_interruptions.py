@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
+from tiny import morelli
 from typer.testing import CliRunner
 
 from morelli.cli import app
@@ -31,11 +32,6 @@ training: {batch_size: 16, workers: 0, precision: fp32}
 """
 COLLECT = "collect p/wikiart --lists p/wikiart_csv --size 32 --min-works 2 --processes 1 --out"
 TRAIN = "train tiny.yaml --data c --out"
-
-
-def morelli(line: str) -> None:
-    done = CliRunner().invoke(app, shlex.split(line))
-    assert done.exit_code == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.testing import CliRunner
 
+from morelli.cli import app
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.painter import paint
 
@@ -34,3 +37,9 @@ def recipe_file(folder: Path, **changes: Any) -> Path:
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(BASE | changes))
     return file
+
+
+def morelli(line: str) -> None:
+    """Runs a command line, which must go well."""
+    done = CliRunner().invoke(app, shlex.split(line))
+    assert done.exit_code == 0, done.stderr

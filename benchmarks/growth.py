@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -105,9 +106,11 @@ def recipe(folder: Path, epochs: int) -> Path:
 
 def pictures(out: Path, works: int) -> Path:
     """A folder of ``works`` pictures, one folder a style."""
-    painted = out / "painted"
+    different = min(works, PAINTED)
+    painted = out / f"painted-{different}"
     if not (painted / "wikiart_csv").exists():
-        paint(painted, PAINTED, size=SIDE)
+        shutil.rmtree(painted, ignore_errors=True)
+        paint(painted, different, size=SIDE)
     files = sorted((painted / "wikiart").glob("*/*.jpg"))
     np.random.default_rng(0).shuffle(files)  # type: ignore[arg-type]
     folder = out / f"pictures-{works}"

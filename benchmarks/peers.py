@@ -14,6 +14,7 @@ from typing import Any
 import timm
 import torch
 from PIL import Image
+from timing import now
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -113,10 +114,12 @@ def timm_steps(files: Sequence[Path], batch: int, device: torch.device) -> Itera
 
 def fastai_learner(files: Sequence[Path], batch: int, device: torch.device) -> Any:
     """fastai's learner over the same files."""
+    import fastai.callback.progress  # noqa: F401  (gives learners no_bar)
     from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader as FastLoader
     from fastai.learner import Learner
 
-    loader = DataLoader(Files(files), batch, num_workers=2, drop_last=len(files) >= batch)
+    loader = FastLoader(Files(files), bs=batch, shuffle=True, num_workers=2, device=device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Learner(DataLoaders(loader, loader, device=device), StudentNetwork(), loss_func=total_loss)
@@ -124,8 +127,6 @@ def fastai_learner(files: Sequence[Path], batch: int, device: torch.device) -> A
 
 def fastai_epoch(learner: Any, steps: int) -> float:
     """Seconds of ``steps`` steps of an epoch, without its first, in which the loader's workers start."""
-    import time
-
     from fastai.callback.core import Callback, CancelFitException
 
     class Watch(Callback):  # type: ignore[misc]
@@ -137,9 +138,9 @@ def fastai_epoch(learner: Any, steps: int) -> float:
                 return
             self.done += 1
             if self.done == 1:
-                self.begun = time.perf_counter()
+                self.begun = now()
             if self.done == steps + 1:
-                self.taken = time.perf_counter() - self.begun
+                self.taken = now() - self.begun
                 raise CancelFitException
 
     watch = Watch()

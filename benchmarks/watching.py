@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+from timing import now
 
 from morelli.collection.collection import Collection
 from morelli.errors import MorelliError
@@ -40,11 +39,11 @@ def watch(
 
         def on_train_batch_end(self, *_: Any) -> None:
             if self.begun is None:
-                self.begun, self.done = _now(), 0
+                self.begun, self.done = now(), 0
                 return
             self.done += 1
             if self.done == steps:
-                taken.append((_now() - self.begun) / steps)
+                taken.append((now() - self.begun) / steps)
                 self.begun = None
                 others()
                 if len(taken) == rounds + 1:
@@ -61,9 +60,3 @@ def watch(
     raise MorelliError(
         f"{len(taken)} rounds of {steps} steps came about, not {rounds + 1}; give more --works"
     )
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()

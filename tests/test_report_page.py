@@ -120,7 +120,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(run: Path) -> dict[str, Any]:
-    return report(run)
+    """Without the galleries of sample works, which other tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("morelli.report.page.sample_pictures", lambda *a: ([], ""))
+        return report(run)
 
 
 @pytest.fixture(scope="module")

@@ -60,8 +60,11 @@ def main() -> None:
 def measure(out: Path, works: int) -> dict[str, float]:
     """Seconds of each step for a collection of ``works``."""
     images = pictures(out, works)
+    import faiss  # noqa: F401  (now, for the first index would pay for it)
+
     here = out / f"size-{works}"
-    here.mkdir(exist_ok=True)
+    shutil.rmtree(here, ignore_errors=True)  # of a call that was interrupted
+    here.mkdir()
     seconds: dict[str, float] = {}
 
     def timed(step: str, work: Callable[[], object]) -> None:
@@ -95,6 +98,7 @@ def recipe(folder: Path, epochs: int) -> Path:
         "resnet18",
         1,
         SIDE,
+        tasks=["style"],
         phases=[{"epochs": epochs}],
         neck={"kind": "gru", "width": 32},
         training={"workers": 0},

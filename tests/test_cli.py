@@ -17,7 +17,18 @@ from typer.testing import CliRunner
 from morelli import __version__
 from morelli.cli import app
 
-COMMANDS = ("demo", "paint", "collect", "train", "evaluate", "predict", "audit", "similar", "explain", "compare")
+COMMANDS = (
+    "demo",
+    "paint",
+    "collect",
+    "train",
+    "evaluate",
+    "predict",
+    "audit",
+    "similar",
+    "explain",
+    "compare",
+)
 COMMANDS += ("report", "bench")
 README = Path(__file__).parent.parent / "README.md"
 SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.width=8"

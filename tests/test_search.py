@@ -103,6 +103,28 @@ def test_the_filter_reads_a_small_part_of_the_vectors(
     assert len(read) == 20 and max(read) < 500
 
 
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("off", [0.0, 0.5])
+def test_shortened_vectors_lose_no_near_work(off: float, tmp_path: Path) -> None:
+    """Vectors that nearly lie in thirty directions are halved; queries may lie far from these."""
+    rng = np.random.default_rng(5)
+    hidden, directions = rng.normal(size=(3000, 30)), rng.normal(size=(30, 160))
+    embedding = (hidden @ directions + 0.5 * rng.normal(size=(3000, 160))).astype(np.float32)
+    index = index_of(tmp_path, embedding)
+    assert index.short is not None and index.codes.d == 80
+    queries = embedding[:60] + off * np.abs(embedding).mean() * rng.normal(size=(60, 160))
+    truth = np.sort(cosine_distances(queries, embedding.astype(float)), axis=1)[:, :10]
+    np.testing.assert_allclose(index.search(queries, 10)[0], truth, atol=2e-7)
+    short = index.short.of(normalize(embedding.astype(float)))
+    products = normalize(queries) @ normalize(embedding.astype(float)).T
+    assert (index.short.of(normalize(queries)) @ short.T >= products - 1e-9).all()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_vectors_that_differ_in_every_direction_alike_are_not_shortened(tmp_path: Path) -> None:
+    assert index_of(tmp_path, vectors_of(3000, 160)).short is None
+
+
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     """An index of 6,000 works as one of more than 200,000 would be."""
@@ -229,6 +251,16 @@ def test_a_damaged_index_is_said_and_not_searched(name: str, damage: str, tmp_pa
         file.write_bytes((tmp_path / "b" / name).read_bytes())
     with pytest.raises(DataError, match=str(tmp_path / "a")):
         Index.open(tmp_path / "a")
+
+
+@pytest.mark.parametrize("size", [0, 20, 400])
+def test_an_index_without_its_shortening_is_said_and_not_searched(size: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    index_of(tmp_path, (rng.normal(size=(600, 4)) @ rng.normal(size=(4, 128))).astype(np.float32))
+    file = tmp_path / "short.npz"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(DataError, match=str(tmp_path)):
+        Index.open(tmp_path)
 
 
 def test_a_wrong_call_is_refused_in_one_sentence(tmp_path: Path) -> None:

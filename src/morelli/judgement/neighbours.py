@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from morelli.errors import DataError
 
@@ -19,7 +23,8 @@ _PRIOR = 2.0  # votes of the class frequencies, so that no class is impossible
 # among 81,446 simulated works (benchmarks/scale.py); where cells tell less, among the 12,358 real ones, 94 % by the
 # neck's vectors and 84 % by those of the cross-fit, which are half whitened
 _SHARE, _AXES = 3, 256
-_BLOCK, _REFINED = 1024, 32  # works compared at a time with the others, and with their candidates
+_BLOCK, _REFINED = 512, 32  # works compared at a time with the others, and with their candidates
+_THREADS = 8  # at most: each holds a block of similarities to a third of the works
 
 _Block = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
@@ -113,21 +118,35 @@ def _likenesses(units: NDArray[np.float32], found: int, seed: int) -> Iterator[_
     """For block after block of works: their rows (B,), and of the ``found`` nearest, nearest first, the similarity
     and the rows, both (B, found)."""
     if len(units) <= EXACT:
-        for here in _blocks(np.arange(len(units))):
-            yield here, *highest(units[here] @ units.T, found)
+        rows = _blocks(np.arange(len(units)))
+        yield from _on_all_cores(lambda here: [(here, *highest(units[here] @ units.T, found))], rows)
         return
     narrow = units.shape[1] <= _AXES
     short: NDArray[np.float32] = (
         units if narrow else (units @ _axes(units, seed)).astype(np.float32, copy=False)
     )
-    for members, others in _fields(short, found, seed):
-        candidates = short[others].T
+
+    def of_cell(field: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[_Block]:
+        members, others = field
+        candidates, made = short[others].T, []
+        wanted = found if narrow else min(found + _SPARE, len(others))
         for here in _blocks(members):
-            near, columns = highest(
-                short[here] @ candidates, found if narrow else min(found + _SPARE, len(others))
-            )
+            near, columns = highest(short[here] @ candidates, wanted)
             places = others[columns]
-            yield (here, near, places) if narrow else (here, *_refined(units, here, places, found))
+            made.append((here, near, places) if narrow else (here, *_refined(units, here, places, found)))
+        return made
+
+    yield from _on_all_cores(of_cell, _fields(short, found, seed))
+
+
+def _on_all_cores(make: Callable[[Any], list[_Block]], parts: Iterable[Any]) -> Iterator[_Block]:
+    """What ``make`` gives for each of ``parts``, in their order. A thread takes a part, products and selection both:
+    by itself only the products would use more than one core."""
+    threads = min(_THREADS, os.cpu_count() or 1)
+    parts = list(parts)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for blocks in pool.map(make, parts):
+            yield from blocks
 
 
 def _refined(

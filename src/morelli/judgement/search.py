@@ -1,17 +1,19 @@
 """Search by cosine distance over the embeddings of works, in bounded memory, from a folder on disk.
 
-A search filters and refines. FAISS scans 8-bit copies of the vectors, a quarter of the memory traffic, which is what
-a scan waits for. How far a copy can be from its vector is measured when the index is built, so that the rows which
-may be among the nearest are known for certain; those are compared again with the vectors themselves. The result is
-exact. Beyond ``EXACT`` works the filter is FAISS's graph over the same copies, which may miss a work.
+A search filters and refines. FAISS scans 8-bit copies of shortened vectors (:mod:`morelli.judgement.shortening`), an
+eighth of the memory traffic, which is what a scan waits for. How far a copy can be from its vector is measured
+when the index is built, so that the rows which may be among the nearest are known for certain; those are compared
+again with the vectors themselves. The result is exact. Beyond ``EXACT`` works the filter is FAISS's graph over 8-bit
+copies of the whole vectors, which may miss a work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,9 @@ from numpy.typing import NDArray
 from morelli.console import progress, say
 from morelli.errors import DataError, UsageError
 from morelli.files import read_json, replacing, write_json
+from morelli.judgement.shortening import Shortening, halved
 
-VERSION = 2
+VERSION = 3
 EXACT = 200_000  # works up to which every search compares the query with all of them
 # Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small
 # world graphs", TPAMI 2020. Links a work, breadth while building and breadth while searching: recall@10 is 0.998 on
@@ -44,7 +47,8 @@ def backend_of(works: int) -> str:
 class Index:
     """``vectors`` (N, D) float32 of length 1 (or 0, where the embedding was zero), memory-mapped; ``table`` says
     what each row is (N rows, a column ``id``); ``facts`` say what the index was made from. ``codes`` is FAISS's
-    index of the 8-bit copies; times ``step`` they are at most ``error`` away from their vector."""
+    index of the 8-bit copies; times ``step`` they are at most ``error`` away from their vector, shortened by ``short``
+    where there is one."""
 
     vectors: NDArray[np.float32]
     table: pd.DataFrame
@@ -53,6 +57,7 @@ class Index:
     step: float
     error: float
     backend: str
+    short: Shortening | None
 
     @classmethod
     def build(
@@ -77,14 +82,15 @@ class Index:
         (folder / "index.json").unlink(missing_ok=True)
         with replacing(folder / "vectors.npy") as temporary:
             vectors = np.lib.format.open_memmap(temporary, "w+", np.float32, embedding.shape)
-            largest = 0.0
             for start in range(0, len(embedding), _ROWS):
-                block = _unit(embedding[start : start + _ROWS])
-                vectors[start : start + _ROWS] = block
-                largest = max(largest, float(np.abs(block).max()))
+                vectors[start : start + _ROWS] = _unit(embedding[start : start + _ROWS])
             vectors.flush()
-            codes, step, error = _code(vectors, largest, backend)
+            short = halved(vectors, _SPARE) if backend == "exact" else None
+            codes, step, error = _code(vectors, short, backend)
             del vectors
+        none = np.empty((0, 0))
+        with replacing(folder / "short.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, axes=short.axes if short else none, turn=short.turn if short else none)
         with replacing(folder / "codes.faiss") as temporary:
             faiss.write_index(codes, str(temporary))
         with replacing(folder / "works.parquet") as temporary:
@@ -106,17 +112,15 @@ class Index:
             vectors = np.load(folder / "vectors.npy", mmap_mode="r")
             table = pd.read_parquet(folder / "works.parquet")
             codes = faiss.read_index(str(folder / "codes.faiss"), faiss.IO_FLAG_MMAP_IFC)
-            shapes = {
-                vectors.shape,
-                (codes.ntotal, codes.d),
-                (len(table), codes.d),
-                (about["works"], codes.d),
-            }
-            if len(shapes) > 1:
+            with (folder / "short.npz").open("rb") as file, np.load(file) as saved:
+                short = Shortening(saved["axes"], saved["turn"]) if saved["axes"].size else None
+            width, rows = vectors.shape[1], {len(vectors), codes.ntotal, len(table), about["works"]}
+            shapes = {(width, codes.d), (len(short.axes), len(short.turn)) if short else (codes.d, width)}
+            if len(rows) > 1 or len(shapes) > 1:
                 raise ValueError("its parts differ in length")
             numbers = float(about["step"]), float(about["error"])
-            return cls(vectors, table, dict(about["facts"]), codes, *numbers, str(about["backend"]))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            return cls(vectors, table, dict(about["facts"]), codes, *numbers, str(about["backend"]), short)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile) as error:
             why = str(error).strip().splitlines()[0]
             raise DataError(f"{folder}: the index cannot be read ({why:.100}); delete the folder") from None
 
@@ -164,10 +168,11 @@ class Index:
     ) -> NDArray[np.int64] | None:
         """Rows among which the ``k`` nearest of the ``left`` allowed ones are; None where filtering does not pay."""
         faiss = _faiss()
-        step, wide = float(np.abs(unit).max()) / 127, k + _SPARE
+        short = self.short.of(unit[None])[0] if self.short else unit
+        step, wide = float(np.abs(short).max()) / 127, k + _SPARE
         if step == 0 or left <= 2 * wide:
             return None
-        query = np.rint(unit / step)
+        query = np.rint(short / step)
         code = query.astype(np.float32)[None]
         left_out = len(self.vectors) - left
         if self.backend == "hnsw" and left_out <= _SPARE:
@@ -184,7 +189,7 @@ class Index:
             chosen = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
             only = faiss.SearchParameters(sel=chosen)
         # |q·x − q̂·x̂| ≤ |q − q̂| |x̂| + |q| |x − x̂| for the copies q̂ and x̂
-        slack = float(np.linalg.norm(unit - query * step)) * (1 + self.error) + self.error + _ROUNDING
+        slack = float(np.linalg.norm(short - query * step)) * (1 + self.error) + self.error + _ROUNDING
         while left > 2 * wide:
             products, ids = (each[0] for each in scan.search(code, wide, params=only))
             kth = float((self.vectors[ids[:k]].astype(np.float64) @ unit).min())
@@ -195,23 +200,32 @@ class Index:
         return None
 
 
-def _code(vectors: NDArray[np.float32], largest: float, backend: str) -> tuple[Any, float, float]:
-    """The 8-bit copies of ``vectors`` in FAISS, what one step of them is worth, and the greatest distance between a
-    vector and its copy. Queries are rounded to whole steps too: FAISS multiplies integers, and exactly."""
+def _code(vectors: NDArray[np.float32], short: Shortening | None, backend: str) -> tuple[Any, float, float]:
+    """The 8-bit copies of the shortened vectors in FAISS, what one step of them is worth, and the greatest distance
+    between one and its copy. Queries are rounded to whole steps too: FAISS multiplies integers, and exactly."""
     faiss = _faiss()
-    width, kind = vectors.shape[1], faiss.ScalarQuantizer.QT_8bit_direct_signed
+    width, kind = (
+        (len(short.turn) if short else vectors.shape[1]),
+        faiss.ScalarQuantizer.QT_8bit_direct_signed,
+    )
     if backend == "hnsw":
         codes = faiss.IndexHNSWSQ(width, kind, LINKS, faiss.METRIC_INNER_PRODUCT)
         codes.hnsw.efConstruction = BUILD_BREADTH
     else:
         codes = faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
-    step, error = largest / 127 or 1.0, 0.0
-    with progress("indexing", len(vectors), keep=False) as advance:
+
+    def blocks() -> Iterator[NDArray[np.floating]]:
         for start in range(0, len(vectors), _ROWS):
             block = vectors[start : start + _ROWS]
-            copy = np.rint(block / np.float32(step))
+            yield short.of(block) if short else block
+
+    step = max(float(np.abs(block).max()) for block in blocks()) / 127 or 1.0
+    error = 0.0
+    with progress("indexing", len(vectors), keep=False) as advance:
+        for block in blocks():
+            copy = np.rint(block / step)
             error = max(error, float(np.linalg.norm(block - copy * step, axis=1).max()))
-            codes.add(copy)
+            codes.add(copy.astype(np.float32))
             advance(len(block))
     return codes, step, error
 

@@ -7,16 +7,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tiny import morelli, painted_collection
 
-from morelli.collection import ledger as ledgers
+from morelli.collection.collection import Collection
 from morelli.collection.corrections import apply_corrections, read_corrections
 from morelli.collection.ledger import Ledger
 from morelli.errors import DataError, UsageError
-
-
-@pytest.fixture(autouse=True)
-def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ledgers.NOTES, "corrected", "label corrected by a person")
 
 
 def works() -> pd.DataFrame:
@@ -124,3 +120,17 @@ def test_a_file_that_is_not_there_or_not_a_table_is_named(tmp_path: Path) -> Non
         file.write_bytes(content)
         with pytest.raises(DataError, match=name.replace(".", r"\.")):
             read_corrections(file)
+
+
+def test_collecting_again_with_corrections_changes_those_labels_and_says_so(tmp_path: Path) -> None:
+    before = Collection.open(painted_collection(tmp_path, works=30))
+    names, work = before.vocabularies["style"], before.table.iloc[4]
+    given, other = names[work["style"]], names[(work["style"] + 1) % len(names)]
+    file = filled(tmp_path, [(work["id"], "style", other)])
+    source = f"{tmp_path}/p/wikiart --lists {tmp_path}/p/wikiart_csv --size 32 --min-works 1"
+    morelli(f"collect {source} --out {tmp_path}/again --corrections {file}")
+    after = Collection.open(tmp_path / "again")
+    changed = after.table.set_index("id")["style"].map(lambda k: after.vocabularies["style"][k])
+    known = before.table.set_index("id")["style"].map(lambda k: names[k])
+    assert changed[changed != known].to_dict() == {work["id"]: other}
+    assert f"style: {given} → {other}" in (tmp_path / "again" / "ledger.csv").read_text()

@@ -50,6 +50,7 @@ REJECTIONS = {
     "bad-name": "file name is not UTF-8; rename the file",
 }
 NOTES = {
+    "corrected": "label corrected by a person (--corrections)",
     "near-duplicate": "looks the same as another work; kept in the same split",
     "two-styles": "same work filed under two styles; both kept, in the same split",
 }

@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.collection.painter import paint
@@ -22,7 +24,8 @@ SIDE, DIFFERENT = 1400, 24  # pixels of the short side of originals, and how man
 
 
 def originals(out: Path, works: int, side: int = SIDE) -> Path:
-    """A folder of ``works`` JPEGs, the short side ``side`` pixels: some paintings, under several names each."""
+    """A folder of ``works`` JPEGs, the short side about ``side`` pixels: paintings, then pairs of them, one laid over
+    the other. Copies would not do, for near-duplicates are compared with one another, pair by pair."""
     folder = out / f"originals-{side}-{works}"
     if folder.exists():
         return folder
@@ -37,10 +40,16 @@ def originals(out: Path, works: int, side: int = SIDE) -> Path:
     making = out / "making"
     shutil.rmtree(making, ignore_errors=True)
     for number in range(works):
-        source = files[number % len(files)]
+        lap, place = divmod(number, len(files))
+        source = files[place]
         target = making / source.parent.name / f"{source.stem}-{number:06d}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, target)
+        if lap % len(files) == 0:
+            os.link(source, target)
+            continue
+        with Image.open(source) as lower, Image.open(files[(place + lap) % len(files)]) as upper:
+            laid = Image.blend(lower.convert("RGB"), upper.convert("RGB").resize(lower.size), 0.5)
+        laid.save(target, quality=90)
     making.rename(folder)
     return folder
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from timing import processor
 
 from morelli.files import write_json, write_text
 
@@ -286,15 +286,6 @@ def table(results: dict[str, dict[str, Any]], works: int) -> str:
     load = f"load {os.getloadavg()[1]:.1f} over 5 minutes" if hasattr(os, "getloadavg") else ""
     machine = f"{processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, {load}"
     return "\n".join(lines) + f"\n\n{works:,d} works; {machine}.\n"
-
-
-def processor() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

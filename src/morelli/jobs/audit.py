@@ -14,6 +14,7 @@ from morelli.errors import DataError, RunError, UsageError
 from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
+from morelli.jobs.splits import check_split
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.evidence import Case
 from morelli.judgement.predictions import TaskPredictions
@@ -22,7 +23,6 @@ from morelli.judgement.uncertainty import given_probability
 from morelli.report.reasons import reason
 from morelli.report.style import pretty
 
-SPLITS = ("train", "val", "test", "all")
 MOST_TILES = 100
 UNLIKE = "knn-distance"  # answers the other question beside a rule that suspects labels
 
@@ -57,8 +57,7 @@ def audit(
     """
     chosen = parse_rule(rule)
     split = split or ("all" if chosen.cross_fit else "test")
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    check_split(split)
     if top < 1:
         raise UsageError(f"--top {top}: must be at least 1")
     check_options(folds, epochs)

@@ -12,11 +12,10 @@ import pandas as pd
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
 from morelli.files import make_folder, read_json, replacing, write_json
+from morelli.jobs.splits import check_split
 from morelli.judgement import predictions as predictions_file
 from morelli.judgement.comparison import compare_task, share
 from morelli.judgement.predictions import Predictions
-
-SPLITS = ("train", "val", "test", "all")
 
 
 def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> dict[str, Any]:
@@ -31,8 +30,7 @@ def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> d
     """
     if len(runs) < 2:
         raise UsageError("RUNS: give at least two runs; the first is the reference for the others")
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    check_split(split)
     if out is not None:
         make_folder(out, "--out")
     files = [(str(run), _predictions(run, split)) for run in runs]

@@ -11,17 +11,16 @@ import pandas as pd
 
 from morelli.collection.collection import Collection
 from morelli.console import say
-from morelli.errors import DataError, MorelliError, RunError, UsageError
+from morelli.errors import DataError, MorelliError, RunError
 from morelli.files import write_json
 from morelli.jobs.reading import read_rows
+from morelli.jobs.splits import check_split
 from morelli.judgement.leakage import accuracy_without, find_leakage, leakage_report
 from morelli.judgement.predictions import Predictions, TaskPredictions, read, write
 from morelli.judgement.scores import either_scores, score, trust_scores
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.report.page import write_report
-
-SPLITS = ("train", "val", "test", "all")
 
 
 def evaluate(run: Path, split: str = "test", data: Path | None = None, page: bool = True) -> dict[str, Any]:
@@ -31,8 +30,7 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
     chosen, and, with ``page``, ``report/``; returns the scores. Leakage is looked for in the run's own collection.
     Raises :class:`UsageError` for an unknown split and :class:`DataError` for an empty one.
     """
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    check_split(split)
     model = load_model(run)
     own = data is None
     collection = Collection.open(data or _own_collection(run))

@@ -8,6 +8,7 @@ from typing import Any
 from morelli.console import progress, say
 from morelli.errors import MorelliError, RunError, UsageError
 from morelli.files import make_folder
+from morelli.jobs.splits import check_split
 from morelli.report.candidates import candidates
 from morelli.report.confused import confused
 from morelli.report.explain import Pixels
@@ -21,7 +22,6 @@ from morelli.report.samples import pictures_of
 from morelli.report.traces import NAME as TRACES
 from morelli.report.traces import traces
 
-SPLITS = ("train", "val", "test", "all")
 PAGES = (".html", ".htm")
 
 
@@ -70,8 +70,7 @@ def show_report(made: dict[str, Any]) -> None:
 
 
 def _check(run: Path, split: str, out: Path | None) -> None:
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    check_split(split)
     if out is not None and out.is_dir():
         raise UsageError(f"--out {out}: is a folder; give a file's name")
     if out is not None and out.suffix.lower() not in PAGES:

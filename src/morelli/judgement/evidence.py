@@ -151,8 +151,7 @@ def other_label(
     chances[values >= 0] = counts[values[values >= 0]]
     rows = np.flatnonzero(known)
     # only groups of several works need more than the work itself taken away
-    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    alone = sizes[places] == 1
+    alone = _alone(groups)
     chances[rows[alone[rows]], labels[rows[alone[rows]]]] -= 1
     crowd = np.flatnonzero(~alone & (values >= 0))
     for _, members in pd.Series(crowd).groupby([groups[crowd], values[crowd]]):
@@ -184,16 +183,21 @@ def year(
     chances = np.zeros((len(labels), len(prior)), np.float32)
     chances[dated] = smooth[whole[dated] - first]
     chances[known, labels[known]] -= 1  # the kernel at its middle: the work itself
-    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    crowd = np.flatnonzero((sizes[places] > 1) & known)
+    crowd = np.flatnonzero(dated & ~_alone(groups))
     for _, members in pd.Series(crowd).groupby(groups[crowd]):
-        inside = members.to_numpy()
-        copies = np.flatnonzero(dated & (groups == groups[inside[0]]))
+        copies = members.to_numpy()
+        inside = copies[known[copies]]
         weight = _kernel(whole[copies, None] - whole[inside])
         weight[copies[:, None] == inside] = 0
         chances[copies] -= weight @ np.eye(len(prior), dtype=np.float32)[labels[inside]]
     chances = np.maximum(chances, 0) + prior.astype(np.float32)
     return chances / chances.sum(axis=1, keepdims=True)
+
+
+def _alone(groups: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """The works (N,) without a near-duplicate."""
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return sizes[places] == 1
 
 
 def _kernel(apart: NDArray[np.integer]) -> NDArray[np.float32]:

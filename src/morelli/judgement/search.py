@@ -1,10 +1,10 @@
 """Search by cosine distance over the embeddings of works, in bounded memory, from a folder on disk.
 
-A search filters and refines. FAISS scans 8-bit copies of shortened vectors (:mod:`morelli.judgement.shortening`), an
-eighth of the memory traffic, which is what a scan waits for. How far a copy can be from its vector is measured
-when the index is built, so that the rows which may be among the nearest are known for certain; those are compared
-again with the vectors themselves. The result is exact. Beyond ``EXACT`` works the filter is FAISS's graph over 8-bit
-copies of the whole vectors, which may miss a work.
+A search filters and refines. FAISS scans 8-bit copies of the vectors, shortened where that pays
+(:mod:`morelli.judgement.shortening`): a quarter or an eighth of the memory traffic, which is what a scan waits for. How
+far a copy can be from its vector is measured when the index is built, so that the rows which may be among the nearest
+are known for certain; those are compared again with the vectors themselves. The result is exact. Beyond ``EXACT``
+works the filter is FAISS's graph over 8-bit copies of the whole vectors, which may miss a work.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from morelli.report.style import pretty
 
 # more classes than this: the table is folded away
 MANY = 30
-_SCOPES = {
+SCOPES = {
     "train": "training split",
     "val": "validation split",
     "test": "test split",
@@ -85,7 +85,7 @@ def write_audit_page(
         run=run,
         parts=parts,
         split=split,
-        scope=_SCOPES[split],
+        scope=SCOPES[split],
         works=works,
         shown=_shown,
         rows=_class_rows,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from morelli.errors import DataError
 from morelli.files import read_json
+from morelli.report.audit_page import SCOPES
 from morelli.report.html import Missing, Section, Work, render
 from morelli.report.parts import Parts, Pictures
 from morelli.report.style import pretty
@@ -16,19 +17,13 @@ NAME, TITLE = "candidates", "Candidates for review"
 WORKS = 8  # of a task
 REASONS = 4  # of a work
 _COLUMNS = ["rank", "task", "id", "given", "suggested", "reason"]
-_SCOPES = {
-    "all": "the whole collection",
-    "train": "the training split",
-    "val": "the validation split",
-    "test": "the test split",
-}
 
 
 def candidates(parts: Parts, picture: Pictures | None) -> Section | Missing:
     """The section, from ``RUN/audit/combined-SPLIT``: that of all works where there is one, else of the report's
     split, else of any."""
     make = f"morelli audit {quote(parts.name)}"
-    scopes = dict.fromkeys(["all", parts.split, *_SCOPES])
+    scopes = dict.fromkeys(["all", parts.split, *SCOPES])
     files = {scope: parts.run / "audit" / f"combined-{scope}" / "candidates.parquet" for scope in scopes}
     scope = next((scope for scope, file in files.items() if file.is_file()), None)
     if scope is None:
@@ -45,7 +40,7 @@ def candidates(parts: Parts, picture: Pictures | None) -> Section | Missing:
     ]
     order = list(parts.predictions.tasks)
     tasks.sort(key=lambda each: order.index(each[0]) if each[0] in order else len(order))
-    html = render("candidates.html", tasks=tasks, scope=_SCOPES[scope], pictures=picture is not None,
+    html = render("candidates.html", tasks=tasks, scope=SCOPES[scope], pictures=picture is not None,
                   page=f"audit/combined-{scope}/index.html")  # fmt: skip
     return Section(NAME, TITLE, html, sum(len(works) for _, _, works in tasks))
 

@@ -17,9 +17,8 @@ from morelli.collection.images import open_rgb
 from morelli.errors import ImageError
 from morelli.report.names import work_names
 
-LONGER = (
-    256  # pixels of the longer side of a painting on a page: twice what a phone shows in one of two columns
-)
+# pixels of the longer side of a painting on a page: twice what a phone shows in one of two columns
+LONGER = 256
 _QUALITY = 82
 
 
@@ -88,8 +87,12 @@ def embedded(image: Image.Image, quality: int = _QUALITY) -> Thumbnail:
     """An RGB image as it is, as a JPEG inside the page."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
-    text = base64.b64encode(buffer.getvalue()).decode()
-    return Thumbnail(f"data:image/jpeg;base64,{text}", *image.size)
+    return Thumbnail(data_url(buffer.getvalue(), "jpeg"), *image.size)
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """An image file of a ``kind``, such as ``png``, as a URL that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def render(template: str, **values: Any) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from morelli.report.calibration_figures import abstention_figure, before_after_f
 from morelli.report.curves import learning_curves_figure, outliers_figure
 from morelli.report.diagram import architecture_figure
 from morelli.report.gallery import gallery_figure
+from morelli.report.html import data_url
 from morelli.report.samples import pictures_of, samples
 
 # more classes than TOP: a figure of the most frequent ones comes first; more than MANY: that of all is folded
@@ -176,5 +176,4 @@ def _picture(
         width, height = image.width * 96 // scale, image.height * 96 // scale
     # a very wide figure is one whose print is small already
     least = width if width > WIDE else max(round(width * shrink), 330)
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(file, caption, width, height, least, source, folded)
+    return Picture(file, caption, width, height, least, data_url(data, kind), folded)

@@ -21,12 +21,8 @@ from morelli.report.style import styled
 _COLOURS = (style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE)
 _REST = "#8C8C8C"
 _LARGE, _CHART, _NAMES = 4.6, 4.6, 2.0  # inches: a painting's longer side, the chart, the names beside it
-_SMALL = (
-    3.6,
-    3.1,
-    2.9,
-    1.75,
-)  # the same apart, for a page of many: painting, chart's height and width, names
+# the same apart, for a page of many: painting, the chart's height and width, names
+_SMALL = (3.6, 3.1, 2.9, 1.75)
 _SHOWN = 4
 _NUMBERED = 6
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from morelli.judgement.predictions import Predictions
 from morelli.report import style
 from morelli.report.explain import Pixels
 from morelli.report.explain_page import story
-from morelli.report.html import Missing, Section, Thumbnail, Work, embedded, render
+from morelli.report.html import Missing, Section, Thumbnail, Work, data_url, embedded, render
 from morelli.report.parts import Parts
 from morelli.report.reading import Reading, belief_figure, path_figure
 from morelli.report.style import pretty
@@ -90,4 +89,4 @@ def _chart(reading: Reading) -> Thumbnail:
     data = style.png(belief_figure(reading))
     with Image.open(io.BytesIO(data)) as image:
         width, height = (side * 96 // style.DPI for side in image.size)
-    return Thumbnail(f"data:image/png;base64,{base64.b64encode(data).decode()}", width, height)
+    return Thumbnail(data_url(data, "png"), width, height)

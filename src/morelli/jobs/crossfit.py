@@ -126,7 +126,7 @@ def pooled(model: Any, collection: Collection) -> tuple[NDArray[np.float32], NDA
 
     rows = collection.rows("all")
     features = clean_features(collection, model, rows, model.recipe)
-    statistics = pooled_statistics(features, rows)
+    statistics = pooled_statistics(features, rows, model.network.backbone.layout)
     return statistics, principal(statistics, DIMENSIONS)
 
 

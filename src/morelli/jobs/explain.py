@@ -18,6 +18,7 @@ from morelli.files import make_folder, replacing, write_json
 from morelli.jobs.painting import Painting, open_painting
 from morelli.judgement.turning import turning_points
 from morelli.prediction.model import Model, load_model
+from morelli.prediction.opened import opened
 from morelli.prediction.saliency import (
     METHODS,
     attention_map,
@@ -55,11 +56,11 @@ def explain(
     model = load_model(run)
     tasks = _tasks(model, task)
     work = open_painting(run, model, query)
-    features = model.features(work.pixels[None])
+    inside, features = opened(model, work.pixels[None])
     attention = None
     if method == "attention" or has_attention(model):
-        attention = attention_map(model, features)  # before anything is written: not every neck has it
-    trace = read_trace(model, features)
+        attention = attention_map(inside, features)  # before anything is written: not every neck has it
+    trace = read_trace(inside, features)
     folder = make_folder(out or run / "explain" / work.folder, "--out")
     told, sections = {}, []
     for name in tasks:

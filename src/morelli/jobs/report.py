@@ -98,6 +98,7 @@ def _traces(parts: Parts) -> Section | Missing:
     from morelli.jobs.explain import reading_of
     from morelli.jobs.painting import open_painting
     from morelli.prediction.model import load_model
+    from morelli.prediction.opened import opened
     from morelli.prediction.trace import read_trace
 
     try:
@@ -105,7 +106,7 @@ def _traces(parts: Parts) -> Section | Missing:
 
         def read(work: str, task: str) -> tuple[Pixels, Reading, str]:
             painting = open_painting(parts.run, model, work)
-            trace = read_trace(model, model.features(painting.pixels[None]))
+            trace = read_trace(*opened(model, painting.pixels[None]))
             return painting.image, reading_of(model, painting, trace, task), trace.meaning
 
         return traces(parts, read)

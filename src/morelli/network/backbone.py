@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +10,17 @@ import torch
 from jaxtyping import Float
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from morelli import recipe
 from morelli.errors import RecipeError, WeightsError
-from morelli.network.trunk import create_trunk, feature_map, ordered_units
+from morelli.network.readout import Part, Readout
+from morelli.network.trunk import create_trunk, feature_maps, ordered_units
 from morelli.network.weights import ADVICE, find_file, fingerprint, load_file, pretrained_trunk
 
 Colour = tuple[float, float, float]
+Make = Callable[[nn.Module], "FeatureMap"]
 
 
 class FeatureMap(nn.Module):
@@ -27,13 +30,23 @@ class FeatureMap(nn.Module):
     blue; of values 0–1) are what its weights expect and may be set anew; ``weights_used`` says where they
     come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``patches`` the trunk sees
     patches × patches pieces of the image apart, and their maps, averaged to grid × grid, are laid side by side.
+
+    Maps of several stages, and those of a backbone ``beside`` this one, are joined on the grid of the last stage; with
+    ``statistics`` they are read out instead (:class:`~morelli.network.readout.Readout`), and ``layout`` says what
+    stands where in the result (B, L, 1, 1).
     """
 
     def __init__(
-        self, trunk: nn.Module, image_size: int, grid: int | None = None, patches: int | None = None
+        self,
+        trunk: nn.Module,
+        image_size: int,
+        grid: int | None = None,
+        patches: int | None = None,
+        beside: FeatureMap | None = None,
+        statistics: bool = False,
     ) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.beside = trunk, beside
         self.patches = patches or 1
         grid = grid or 1 if patches else grid
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
@@ -43,19 +56,62 @@ class FeatureMap(nn.Module):
         self.weights_used = "none"
         self._frozen = 0
         self._freeze_batch_norm = False
+        if beside is not None:  # kept with the weights: it depends on both backbones' colours
+            self.register_buffer("recolour", torch.zeros(2, 3, 1, 1))
+            self.expect(self.mean, self.std)
+        self.readout: Readout | None = None
         with torch.no_grad():
-            shape = self.eval()(torch.zeros(1, 3, image_size, image_size)).shape
+            blank = torch.zeros(1, 3, image_size, image_size)
+            self.deepest = len(self.eval()._own_maps(blank)) - 1  # of the maps, its own last stage's
+            maps = self.maps(blank)
+            if statistics:
+                self.readout = Readout([each.shape[1] for each in maps])
+            shape = self.read_out(maps).shape
         self.train()
         self.channels = int(shape[1])
         self.grid: tuple[int, int] = (int(shape[2]), int(shape[3]))
 
+    @property
+    def layout(self) -> list[Part] | None:
+        """What stands where in a readout; None where the result is a map."""
+        return self.readout.parts if self.readout else None
+
+    def expect(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Says with which colours the images come, so that a backbone beside gets them with its own."""
+        if self.beside is not None:
+            numbers = torch.tensor([mean, std, self.beside.mean, self.beside.std]).view(4, 3, 1, 1)
+            self.recolour = torch.stack([numbers[1], numbers[0] - numbers[2]]) / numbers[3]
+
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        return self.read_out(self.maps(images))
+
+    def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """The map of each stage, then those of the backbone beside; pooled where a grid is set."""
+        if self.beside is None:
+            return self._own_maps(images)
+        scale, shift = self.recolour
+        return self._own_maps(images) + self.beside.maps(images * scale + shift)
+
+    def _own_maps(self, images: Tensor) -> list[Tensor]:
         n = self.patches
         if n == 1:
-            return self.pool(feature_map(self.trunk, images))
+            return [self.pool(each) for each in feature_maps(self.trunk, images)]
         pieces = images.unflatten(3, (n, -1)).unflatten(2, (n, -1))  # (B, 3, n, H/n, n, W/n)
         pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-        maps = self.pool(feature_map(self.trunk, pieces)).unflatten(0, (-1, n, n))  # (B, n, n, C, g, g)
+        return [self._side_by_side(self.pool(each)) for each in feature_maps(self.trunk, pieces)]
+
+    def read_out(self, maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B C h w"]:
+        """What the neck reads of :meth:`maps`: their statistics, or all of them joined on one grid."""
+        if self.readout is not None:
+            return self.readout(maps)
+        if len(maps) == 1:
+            return maps[0]
+        height, width = maps[self.deepest].shape[2:]
+        return torch.cat([adaptive_avg_pool2d(each, (height, width)) for each in maps], dim=1)
+
+    def _side_by_side(self, maps: Tensor) -> Tensor:
+        n = self.patches
+        maps = maps.unflatten(0, (-1, n, n))  # (B, n, n, C, g, g)
         return maps.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
     def stages(self) -> list[nn.Module]:
@@ -80,6 +136,8 @@ class FeatureMap(nn.Module):
             )
         learning = {"none": 0, "all": len(stages)}.get(train, train) if isinstance(train, str) else train
         self._frozen = len(stages) - int(learning)
+        if self.beside is not None:
+            self.beside.set_trainable("none" if self._frozen else "all", freeze_batch_norm)
         self._freeze_batch_norm = freeze_batch_norm
         for position, stage in enumerate(stages):
             stage.requires_grad_(position >= self._frozen)
@@ -110,19 +168,25 @@ def build_backbone(
     """
     choices = [settings.weights] if isinstance(settings.weights, str) else settings.weights
     trunk = create_trunk(settings, image_size // (settings.patches or 1))
+    beside = build_backbone(settings.beside, image_size, weights_dirs) if settings.beside else None
+
+    def make(trunk: nn.Module) -> FeatureMap:
+        statistics = settings.readout == "statistics"
+        return FeatureMap(trunk, image_size, settings.grid, settings.patches, beside, statistics)
+
     failures = []
     for choice in choices:
         if choice == "none":
-            return _feature_map(trunk, image_size, settings)
+            return make(trunk)
         if choice == "pretrained":
             try:
-                return _pretrained(settings, image_size)
+                return _pretrained(settings, image_size, make)
             except WeightsError as error:
                 failures.append(str(error))
                 continue
         path = find_file(choice, weights_dirs)
         if path:
-            return _from_file(settings, image_size, trunk, path)
+            return _from_file(settings, trunk, path, make)
         places = ", ".join(str(folder) for folder in weights_dirs)
         failures.append(f"backbone.weights: no file {choice}{f', nor in {places}' if places else ''}")
     if len(failures) == 1:
@@ -135,26 +199,21 @@ def build_backbone(
     )
 
 
-def _feature_map(trunk: nn.Module, image_size: int, settings: recipe.Backbone) -> FeatureMap:
-    return FeatureMap(trunk, image_size, settings.grid, settings.patches)
-
-
-def _pretrained(settings: recipe.Backbone, image_size: int) -> FeatureMap:
-    trunk = pretrained_trunk(settings, image_size // (settings.patches or 1))
-    backbone = _feature_map(trunk, image_size, settings)
+def _pretrained(settings: recipe.Backbone, image_size: int, make: Make) -> FeatureMap:
+    backbone = make(pretrained_trunk(settings, image_size // (settings.patches or 1)))
     config = getattr(backbone.trunk, "pretrained_cfg", {})
     backbone.weights_used = f"pretrained:{config.get('tag') or settings.name}"
     return backbone
 
 
-def _from_file(settings: recipe.Backbone, image_size: int, trunk: nn.Module, path: Path) -> FeatureMap:
+def _from_file(settings: recipe.Backbone, trunk: nn.Module, path: Path, make: Make) -> FeatureMap:
     metadata = load_file(trunk, path, settings.name)
     padding = metadata.get("pad_type")
     if padding and metadata.get("arch") == settings.name and settings.options.get("pad_type") != padding:
         raise WeightsError(
             f"{path}: was made with pad_type={padding}; set backbone.options.pad_type={padding}"
         )
-    backbone = _feature_map(trunk, image_size, settings)
+    backbone = make(trunk)
     backbone.mean = _colour(metadata.get("mean"), backbone.mean, path)
     backbone.std = _colour(metadata.get("std"), backbone.std, path)
     backbone.weights_used = fingerprint(path)

@@ -10,7 +10,7 @@ A new neck is one class and one entry of :data:`NECKS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from morelli import recipe
 from morelli.errors import RecipeError
 from morelli.network.convlstm import RowConvLSTM
 from morelli.network.pooling import AttentionPool, MeanPool
+from morelli.network.readout import Part, Readout
 from morelli.network.scan import rows_as_tokens, scan
 from morelli.network.statistics import Statistics
 
@@ -163,14 +164,18 @@ class PoolNeck(TokenNeck):
 class FusedNeck(Neck):
     """What another neck reads, if any, and pooled statistics of the same map, mixed by one layer; D = ``fused``.
 
-    The statistics pass a light dropout, for they are many and memorise; ``dropout`` acts on the fused vector.
+    Where the backbone gives a readout of its maps instead of a map, ``layout`` says what stands where in it. The
+    statistics pass a light dropout, for they are many and memorise; ``dropout`` acts on the fused vector.
     """
 
-    def __init__(self, settings: recipe.Neck, channels: int, reading: Neck | None) -> None:
+    def __init__(
+        self, settings: recipe.Neck, channels: int, reading: Neck | None, layout: Sequence[Part] | None = None
+    ) -> None:
         super().__init__()
         self.reading = reading
-        kinds = settings.statistics or ["moments"]
-        self.statistics = Statistics(kinds, channels, settings.projections)
+        self.readout = None if layout else Readout([channels])
+        layout = layout or [Part(channels)]
+        self.statistics = Statistics(settings.statistics or ["moments"], layout, settings.projections)
         self.thin = nn.Dropout(0.1)
         self.dim = settings.fused
         width = self.statistics.dim + (reading.dim if reading else 0)
@@ -178,7 +183,8 @@ class FusedNeck(Neck):
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        parts = [self.thin(self.statistics(features))]
+        readout = self.readout([features]) if self.readout else features
+        parts = [self.thin(self.statistics(readout))]
         if self.reading is not None:
             parts.append(self.reading(features))
         return self.dropout(self.fuse(torch.cat(parts, dim=1)))
@@ -195,11 +201,22 @@ NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
 }
 
 
-def build_neck(settings: recipe.Neck, channels: int, grid: tuple[int, int]) -> Neck:
-    """The neck that ``settings`` describes, for feature maps of ``channels`` channels and ``grid`` (h, w) cells.
+def build_neck(
+    settings: recipe.Neck, channels: int, grid: tuple[int, int], layout: Sequence[Part] | None = None
+) -> Neck:
+    """The neck that ``settings`` describes, for feature maps of ``channels`` channels and ``grid`` (h, w) cells, or for
+    readouts of the given ``layout``.
 
-    Raises :class:`RecipeError` where rows are to be tokens of a neck that does not read tokens in order.
+    Raises :class:`RecipeError` where rows are to be tokens of a neck that does not read tokens in order, and where a
+    neck that reads a map is given a readout.
     """
+    if layout and settings.kind != "statistics":
+        raise RecipeError(
+            f"neck.kind: {settings.kind} reads a map, but backbone.readout is statistics; set neck.kind=statistics "
+            "or backbone.readout=map"
+        )
+    if layout:
+        return FusedNeck(settings, channels, None, layout)
     if settings.tokens == "rows" and settings.kind not in ("lstm", "gru"):
         raise RecipeError(f"neck.tokens: rows is for lstm and gru, not for {settings.kind}; leave it out")
     neck = NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))

@@ -46,7 +46,9 @@ class Network(nn.Module):
         self.tasks: list[str] = list(recipe.tasks)
         self.vocabularies = {task: list(vocabularies[task]) for task in self.tasks}
         self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
-        self.neck = build_neck(recipe.neck, self.backbone.channels, self.backbone.grid)
+        if backbone is None:
+            self.backbone.expect(*self.colours)
+        self.neck = build_neck(recipe.neck, self.backbone.channels, self.backbone.grid, self.backbone.layout)
         self.heads = nn.ModuleDict(
             {
                 task: build_head(recipe.head(task), self.neck.dim, len(self.vocabularies[task]))
@@ -86,7 +88,8 @@ class Network(nn.Module):
         return {
             "image": {"size": recipe.image.size},
             "backbone": {
-                **recipe.backbone.model_dump(include={"name", "stage", "patches"}),
+                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout"}),
+                "beside": recipe.backbone.beside and recipe.backbone.beside.name,
                 "weights": backbone.weights_used,
                 "channels": backbone.channels,
                 "grid": [height, width],

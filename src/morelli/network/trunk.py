@@ -33,7 +33,7 @@ def create_trunk(settings: recipe.Backbone, image_size: int, pretrained: bool = 
     if settings.stage == "last":
         options["num_classes"] = 0
     else:
-        options |= {"features_only": True, "out_indices": (settings.stage,)}
+        options |= {"features_only": True, "out_indices": tuple(_numbers(settings))}
     fixed = _fixed_size(settings.name)
     if fixed and fixed != image_size:
         options.setdefault("img_size", image_size)
@@ -53,12 +53,16 @@ def create_trunk(settings: recipe.Backbone, image_size: int, pretrained: bool = 
         ) from None
 
 
-def feature_map(trunk: nn.Module, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-    """The trunk's output as (B, C, h, w), whether it computes maps, channels last, or tokens.
+def feature_maps(trunk: nn.Module, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+    """The trunk's output, one (B, C, h, w) for each stage chosen, whether it computes maps, channels last, or tokens.
 
-    Raises ValueError if it gives several maps at once, or tokens that do not form a square grid.
+    Raises ValueError if an uncut trunk gives several maps at once, or tokens that do not form a square grid.
     """
-    features = trunk(images)[0] if is_cut(trunk) else trunk.forward_features(images)  # type: ignore[operator]
+    made = trunk(images) if is_cut(trunk) else [trunk.forward_features(images)]  # type: ignore[operator]
+    return [_as_map(trunk, features) for features in made]
+
+
+def _as_map(trunk: nn.Module, features: Any) -> Tensor:
     if not isinstance(features, Tensor):
         raise ValueError("its features are several maps; choose a stage by number")
     if features.ndim == 4:
@@ -126,8 +130,17 @@ def _check(settings: recipe.Backbone) -> None:
     ours = sorted(RESERVED & set(settings.options))
     if ours:
         raise RecipeError(f"backbone.options: {ours[0]} is set by Morelli itself; remove it")
-    if settings.stage != "last" and settings.stage < 0:
+    if any(stage < 0 for stage in _numbers(settings)):
         raise RecipeError(_stages(settings))
+    if _numbers(settings) != sorted(set(_numbers(settings))):
+        raise RecipeError(f"backbone.stage: {settings.stage} must rise, each stage once; order them")
+
+
+def _numbers(settings: recipe.Backbone) -> list[int]:
+    """The stages chosen by number; none for the whole trunk."""
+    if settings.stage == "last":
+        return []
+    return settings.stage if isinstance(settings.stage, list) else [settings.stage]
 
 
 def _fixed_size(name: str) -> int | None:
@@ -155,7 +168,7 @@ def _stages(settings: recipe.Backbone) -> str:
     channels = [info["num_chs"] for info in getattr(whole, "feature_info", [])]
     listed = ", ".join(f"{stage}: {width}" for stage, width in enumerate(channels))
     return (
-        f"backbone.stage: {settings.name} has no stage {settings.stage}; choose 0 to {len(channels) - 1} "
+        f"backbone.stage: {settings.name} has no stage {_numbers(settings)[-1]}; choose 0 to {len(channels) - 1} "
         f"(stage: channels are {listed}) or last"
     )
 
@@ -164,14 +177,14 @@ def _prune(trunk: nn.Module, image_size: int) -> nn.Module:
     """Drops modules that the feature map does not depend on (a classifier's hidden layers, later stages):
     they would cost memory, never learn, and be missed in a weight file that was cut as well."""
     trunk.eval()
-    used = _parameters_behind(feature_map(trunk, torch.zeros(1, 3, image_size, image_size)))
+    used = _parameters_behind(feature_maps(trunk, torch.zeros(1, 3, image_size, image_size)))
     _drop_unused(_inner(trunk), used)
     return trunk.train()
 
 
-def _parameters_behind(output: Tensor) -> set[int]:
-    """The ids of the parameters that autograd's graph of ``output`` leads to."""
-    seen, waiting, found = set(), [output.grad_fn], set()
+def _parameters_behind(outputs: list[Tensor]) -> set[int]:
+    """The ids of the parameters that autograd's graph of ``outputs`` leads to."""
+    seen, waiting, found = set(), [output.grad_fn for output in outputs], set()
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:

@@ -17,6 +17,7 @@ from morelli.network.neck import Neck, RowColumnNeck, TokenNeck
 from morelli.network.pooling import AttentionPool
 from morelli.network.scan import SCANS
 from morelli.prediction.model import Model
+from morelli.prediction.opened import opened
 
 GRADIENT_METHODS = ("grad-cam", "grad-cam++", "layer-cam")
 METHODS = (*GRADIENT_METHODS, "occlusion", "attention")
@@ -35,7 +36,7 @@ def saliency(model: Model, pixels: Tensor, task: str, target: int, method: str =
         raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
     if method == "occlusion":
         return occlusion_map(model, pixels, task, target)
-    features = model.features(pixels[None])
+    model, features = opened(model, pixels[None])
     if method == "attention":
         return attention_map(model, features)
     return gradient_map(model, features, task, target, method)

@@ -27,7 +27,12 @@ class Image(_Strict):
 
 
 class Backbone(_Strict):
-    """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk).
+    """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk). Of several stages the
+    maps are joined, on the grid of the last.
+
+    ``readout`` is what it gives the neck: the ``map``, or the ``statistics`` of the map of each stage, at its own
+    grain: means and covariances of its channels (of a map wider than 256 channels, variances). ``beside`` is a second
+    backbone that sees the same image, and adds its maps or statistics; it learns only where all of the first does.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
     order. ``grid`` averages the feature map to grid × grid tokens. ``patches`` cuts the image into
@@ -36,11 +41,13 @@ class Backbone(_Strict):
     """
 
     name: str = "resnet18"
-    stage: int | Literal["last"] = "last"
+    stage: int | Literal["last"] | Annotated[list[int], Field(min_length=1)] = "last"
+    readout: Literal["map", "statistics"] = "map"
     weights: str | list[str] = "pretrained"
     grid: int | None = Field(None, ge=1, le=64)
     patches: int | None = Field(None, ge=1, le=16)
     options: dict[str, Any] = {}
+    beside: Backbone | None = None
 
 
 class Neck(_Strict):

@@ -101,26 +101,36 @@ def _trunk(facts: dict[str, Any]) -> list[_Block]:
     image, backbone, neck = (facts.get(name) or {} for name in ("image", "backbone", "neck"))
     size, patches, stage = image.get("size"), backbone.get("patches"), backbone.get("stage")
     shape = _product(backbone.get("channels"), *(backbone.get("grid") or [None]))
+    read_out = backbone.get("readout") == "statistics"
     weights = str(backbone.get("weights") or "").partition(" sha256:")[0]
     tokens, token_width, dim = neck.get("tokens"), neck.get("token_width"), neck.get("dim")
     held = _join(tokens and f"{tokens:,d}", token_width and f"of width {token_width:,d}", by=" ")
+    if read_out:
+        held = token_width and f"{token_width:,d} statistics"
     return [
         _Block("Image", (size and f"{size} × {size}", size and "RGB pixels"), None, style.GREY, 1.1),
         _Block(
             "Backbone",
             (
-                _join(backbone.get("name"), {None: "", "last": "whole"}.get(stage, f"to stage {stage}")),
+                _join(backbone.get("name"), _cut(stage)),
+                backbone.get("beside") and f"and {backbone['beside']} beside it",
                 patches and f"sees {patches} × {patches} patches, one by one",
                 weights and ("random weights" if weights == "none" else f"weights: {weights}"),
-                shape and f"map {shape}",
+                shape and not read_out and f"map {shape}",
             ),
             _parameters(backbone, _trained(backbone.get("train"))),
             style.SKY,
             2.2,
         ),
-        _Block("Tokens", (held, _order(neck)), None, style.GREY, 1.45),
+        _Block("Readout" if read_out else "Tokens", (held, _order(neck)), None, style.GREY, 1.45),
         _Block("Neck", (*_neck(neck), dim and f"vector of {dim:,d}"), _parameters(neck), style.PURPLE, 1.9),
     ]
+
+
+def _cut(stage: Any) -> str:
+    if isinstance(stage, list):
+        return "stages " + ", ".join(map(str, stage))
+    return {None: "", "last": "whole"}.get(stage, f"to stage {stage}")
 
 
 def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:

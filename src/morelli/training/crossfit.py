@@ -6,7 +6,7 @@ that was itself trained on the labels (phases that are not frozen) has seen them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from morelli.collection.collection import Collection
 from morelli.collection.splits import stratified
 from morelli.console import progress
 from morelli.network.network import Network
+from morelli.network.readout import Part, deviations, parts_of
 from morelli.prediction.model import Model
 from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
 from morelli.training.features import FeatureFile
@@ -88,16 +89,25 @@ def fit_fold(
     return Model(network, recipe, vocabularies, model.mean, model.std)
 
 
-def pooled_statistics(features: FeatureFile, rows: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each channel over the map, standardised over the works: (N, 2 C) float32."""
-    channels = int(features.shape[0])
+def pooled_statistics(
+    features: FeatureFile, rows: np.ndarray, layout: Sequence[Part] | None = None
+) -> np.ndarray:
+    """Mean and standard deviation of each channel over the map, or over each map of a readout of the given ``layout``,
+    standardised over the works: (N, 2 C) float32."""
+    channels = sum(part.channels for part in layout) if layout else int(features.shape[0])
     made = np.empty((len(rows), 2 * channels), np.float32)
     with progress("pooling features", len(rows), keep=False) as advance:
         for start in range(0, len(rows), 512):
-            maps = features.read(rows[start : start + 512]).astype(np.float32)
-            maps = maps.reshape(len(maps), channels, -1)
-            made[start : start + 512, :channels] = maps.mean(axis=2)
-            made[start : start + 512, channels:] = maps.std(axis=2)
+            maps = torch.from_numpy(features.read(rows[start : start + 512])).float()
+            if layout:
+                found = [
+                    (mean, deviations(part, second))
+                    for part, (mean, second) in zip(layout, parts_of(maps, layout), strict=True)
+                ]
+            else:
+                spread, mean = torch.std_mean(maps, dim=(2, 3), correction=0)
+                found = [(mean, spread)]
+            made[start : start + 512] = torch.cat([*(m for m, _ in found), *(d for _, d in found)], dim=1)
             advance(len(maps))
     spread = made.std(axis=0)
     made -= made.mean(axis=0)

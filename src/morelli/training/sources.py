@@ -126,7 +126,7 @@ def _key(
     collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
 ) -> str:
     backbone = recipe.backbone
-    shape = (backbone.name, backbone.stage, backbone.grid, backbone.patches, sorted(backbone.options.items()))
+    shape = backbone.model_dump_json(exclude={"weights": True, "beside": {"weights"}})
     look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
     where = (collection.fingerprint, backbone_digest(model.network.backbone), shape)
     return feature_key(*where, *look, hashlib.sha256(rows.tobytes()).hexdigest(), view, number)

@@ -105,6 +105,20 @@ def test_maps_of_several_stages_are_joined_on_the_grid_of_the_last():
     torch.testing.assert_close(found[0, 64 + 3, 1, 2], middle[0, 3, 2:4, 4:6].mean())
 
 
+def test_inner_stages_and_the_last_are_those_of_two_cuts():
+    torch.manual_seed(0)
+    both = build_backbone(Backbone(name="mobilenetv2_050", stage=[2, 3, "last"], weights="none"), SIDE).eval()
+    cut = build_backbone(Backbone(name="mobilenetv2_050", stage=[2, 3], weights="none"), SIDE).eval()
+    own = both.trunk.state_dict()
+    cut.trunk.load_state_dict({key: own[key] for key in cut.trunk.state_dict()})
+    images = torch.randn(1, 3, SIDE, SIDE)
+    found = both.maps(images)
+    assert len(found) == 3
+    for one, two in zip(found, cut.maps(images), strict=False):
+        torch.testing.assert_close(one, two)
+    torch.testing.assert_close(found[2], both.trunk.forward_features(images))
+
+
 def test_a_coarser_map_beside_is_repeated_and_sees_its_own_colours():
     settings = Backbone(stage=2, weights="none", beside=Backbone(**BESIDE))
     both = build_backbone(settings, SIDE).eval()
@@ -152,6 +166,8 @@ def test_a_saved_reader_answers_as_before_even_where_its_weights_came_with_other
         ({"backbone": TWO | {"stage": [2, 1]}}, r"backbone.stage: \[2, 1\] must rise"),
         ({"backbone": TWO | {"stage": [1, 9]}}, "has no stage 9; choose 0 to 4"),
         ({"backbone": TWO | {"stage": []}}, "backbone.stage"),
+        ({"backbone": TWO | {"stage": ["last", 2]}}, "must rise"),
+        ({"backbone": TWO | {"stage": [9, "last"]}}, "has no stage 9; choose 0 to 4"),
         ({"backbone": TWO | {"beside": {"name": "resnet17"}}}, "timm has no model resnet17"),
     ],
 )

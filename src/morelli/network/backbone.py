@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from morelli import recipe
 from morelli.errors import RecipeError, WeightsError
 from morelli.network.readout import Part, Readout
-from morelli.network.trunk import create_trunk, feature_maps, ordered_units
+from morelli.network.trunk import create_trunk, feature_maps, inner_stages, ordered_units
 from morelli.network.weights import ADVICE, find_file, fingerprint, load_file, pretrained_trunk
 
 Colour = tuple[float, float, float]
@@ -44,9 +44,10 @@ class FeatureMap(nn.Module):
         patches: int | None = None,
         beside: FeatureMap | None = None,
         statistics: bool = False,
+        inner: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.trunk, self.beside = trunk, beside
+        self.trunk, self.beside, self.inner = trunk, beside, list(inner)
         self.patches = patches or 1
         grid = grid or 1 if patches else grid
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
@@ -95,10 +96,10 @@ class FeatureMap(nn.Module):
     def _own_maps(self, images: Tensor) -> list[Tensor]:
         n = self.patches
         if n == 1:
-            return [self.pool(each) for each in feature_maps(self.trunk, images)]
+            return [self.pool(each) for each in feature_maps(self.trunk, images, self.inner)]
         pieces = images.unflatten(3, (n, -1)).unflatten(2, (n, -1))  # (B, 3, n, H/n, n, W/n)
         pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-        return [self._side_by_side(self.pool(each)) for each in feature_maps(self.trunk, pieces)]
+        return [self._side_by_side(self.pool(each)) for each in feature_maps(self.trunk, pieces, self.inner)]
 
     def read_out(self, maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B C h w"]:
         """What the neck reads of :meth:`maps`: their statistics, or all of them joined on one grid."""
@@ -171,8 +172,8 @@ def build_backbone(
     beside = build_backbone(settings.beside, image_size, weights_dirs) if settings.beside else None
 
     def make(trunk: nn.Module) -> FeatureMap:
-        statistics = settings.readout == "statistics"
-        return FeatureMap(trunk, image_size, settings.grid, settings.patches, beside, statistics)
+        statistics, inner = settings.readout == "statistics", inner_stages(settings)
+        return FeatureMap(trunk, image_size, settings.grid, settings.patches, beside, statistics, inner)
 
     failures = []
     for choice in choices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -30,21 +31,23 @@ def create_trunk(settings: recipe.Backbone, image_size: int, pretrained: bool = 
     """
     _check(settings)
     options: dict[str, Any] = dict(settings.options)
-    if settings.stage == "last":
+    if "last" in stages(settings):
         options["num_classes"] = 0
     else:
-        options |= {"features_only": True, "out_indices": tuple(_numbers(settings))}
+        options |= {"features_only": True, "out_indices": tuple(inner_stages(settings))}
     fixed = _fixed_size(settings.name)
     if fixed and fixed != image_size:
         options.setdefault("img_size", image_size)
     if pretrained:
-        return _prune(timm.create_model(settings.name, pretrained=True, **options), image_size)
+        return _prune(timm.create_model(settings.name, pretrained=True, **options), image_size, settings)
     try:
         trunk = timm.create_model(settings.name, **options)
     except (IndexError, AssertionError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise RecipeError(_why_not(settings, error)) from None
+    if "last" in stages(settings):
+        _check_intermediate(trunk, settings)
     try:
-        return _prune(trunk, image_size)
+        return _prune(trunk, image_size, settings)
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecipeError(
@@ -53,13 +56,20 @@ def create_trunk(settings: recipe.Backbone, image_size: int, pretrained: bool = 
         ) from None
 
 
-def feature_maps(trunk: nn.Module, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+def feature_maps(
+    trunk: nn.Module, images: Float[Tensor, "B 3 H W"], inner: Sequence[int] = ()
+) -> list[Float[Tensor, "B _ _ _"]]:
     """The trunk's output, one (B, C, h, w) for each stage chosen, whether it computes maps, channels last, or tokens.
 
-    Raises ValueError if an uncut trunk gives several maps at once, or tokens that do not form a square grid.
+    Of an uncut trunk these are the maps of the stages ``inner``, then the last. Raises ValueError if an uncut trunk
+    gives several last maps at once, or tokens that do not form a square grid.
     """
-    made = trunk(images) if is_cut(trunk) else [trunk.forward_features(images)]  # type: ignore[operator]
-    return [_as_map(trunk, features) for features in made]
+    if is_cut(trunk):
+        return [_as_map(trunk, features) for features in trunk(images)]
+    if not inner:
+        return [_as_map(trunk, trunk.forward_features(images))]  # type: ignore[operator]
+    last, maps = trunk.forward_intermediates(images, indices=list(inner), output_fmt="NCHW")  # type: ignore[operator]
+    return [*maps, _as_map(trunk, last)]
 
 
 def _as_map(trunk: nn.Module, features: Any) -> Tensor:
@@ -130,17 +140,31 @@ def _check(settings: recipe.Backbone) -> None:
     ours = sorted(RESERVED & set(settings.options))
     if ours:
         raise RecipeError(f"backbone.options: {ours[0]} is set by Morelli itself; remove it")
-    if any(stage < 0 for stage in _numbers(settings)):
+    inner = inner_stages(settings)
+    if any(stage < 0 for stage in inner):
         raise RecipeError(_stages(settings))
-    if _numbers(settings) != sorted(set(_numbers(settings))):
+    if stages(settings) != [*sorted(set(inner)), *(["last"] if "last" in stages(settings) else [])]:
         raise RecipeError(f"backbone.stage: {settings.stage} must rise, each stage once; order them")
 
 
-def _numbers(settings: recipe.Backbone) -> list[int]:
-    """The stages chosen by number; none for the whole trunk."""
-    if settings.stage == "last":
-        return []
-    return settings.stage if isinstance(settings.stage, list) else [settings.stage]
+def _check_intermediate(trunk: nn.Module, settings: recipe.Backbone) -> None:
+    inner = inner_stages(settings)
+    if inner and not hasattr(trunk, "forward_intermediates"):
+        raise RecipeError(
+            f"backbone.stage: {settings.name} gives its last map or inner ones, not both; choose numbers or last"
+        )
+    if inner and inner[-1] >= len(getattr(trunk, "feature_info", inner)):
+        raise RecipeError(_stages(settings))
+
+
+def stages(settings: recipe.Backbone) -> list[int | str]:
+    """The stages chosen, in order."""
+    return list(settings.stage) if isinstance(settings.stage, list) else [settings.stage]
+
+
+def inner_stages(settings: recipe.Backbone) -> list[int]:
+    """Those chosen by number."""
+    return [stage for stage in stages(settings) if isinstance(stage, int)]
 
 
 def _fixed_size(name: str) -> int | None:
@@ -156,7 +180,7 @@ def _why_not(settings: recipe.Backbone, error: Exception) -> str:
         return f"image.size: {settings.name} reads images of {size} pixels only; set image.size={size}"
     if unknown:
         return f"backbone.options: {unknown[1]} is not an option of {settings.name}; remove or correct it"
-    if settings.stage != "last" and isinstance(error, IndexError | AssertionError):
+    if inner_stages(settings) and isinstance(error, IndexError | AssertionError):
         return _stages(settings)
     hint = "correct backbone.options" if settings.options else "choose another model or stage"
     return f"backbone: timm cannot build {settings.name} ({type(error).__name__}: {error}); {hint}"
@@ -168,16 +192,17 @@ def _stages(settings: recipe.Backbone) -> str:
     channels = [info["num_chs"] for info in getattr(whole, "feature_info", [])]
     listed = ", ".join(f"{stage}: {width}" for stage, width in enumerate(channels))
     return (
-        f"backbone.stage: {settings.name} has no stage {_numbers(settings)[-1]}; choose 0 to {len(channels) - 1} "
+        f"backbone.stage: {settings.name} has no stage {inner_stages(settings)[-1]}; choose 0 to {len(channels) - 1} "
         f"(stage: channels are {listed}) or last"
     )
 
 
-def _prune(trunk: nn.Module, image_size: int) -> nn.Module:
+def _prune(trunk: nn.Module, image_size: int, settings: recipe.Backbone) -> nn.Module:
     """Drops modules that the feature map does not depend on (a classifier's hidden layers, later stages):
     they would cost memory, never learn, and be missed in a weight file that was cut as well."""
     trunk.eval()
-    used = _parameters_behind(feature_maps(trunk, torch.zeros(1, 3, image_size, image_size)))
+    images = torch.zeros(1, 3, image_size, image_size)
+    used = _parameters_behind(feature_maps(trunk, images, inner_stages(settings)))
     _drop_unused(_inner(trunk), used)
     return trunk.train()
 

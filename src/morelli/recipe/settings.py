@@ -41,7 +41,7 @@ class Backbone(_Strict):
     """
 
     name: str = "resnet18"
-    stage: int | Literal["last"] | Annotated[list[int], Field(min_length=1)] = "last"
+    stage: int | Literal["last"] | Annotated[list[int | Literal["last"]], Field(min_length=1)] = "last"
     readout: Literal["map", "statistics"] = "map"
     weights: str | list[str] = "pretrained"
     grid: int | None = Field(None, ge=1, le=64)

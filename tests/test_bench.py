@@ -26,6 +26,7 @@ from morelli.jobs import bench as job
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
 from morelli.network.network import Network
+from morelli.prediction.model import Model
 from morelli.training.features import FeatureFile
 
 WORKS = 60
@@ -65,7 +66,15 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(images))
         return real(self, images)
 
+    read = Model.features
+
+    def quicker(self: Model, images: torch.Tensor) -> torch.Tensor:
+        if self.backbone is not None:  # which it then reads with, and not with the network's own
+            seen.append(len(images))
+        return read(self, images)
+
     monkeypatch.setattr(Network, "features", features)
+    monkeypatch.setattr(Model, "features", quicker)
     return seen
 
 

@@ -21,12 +21,11 @@ from morelli.errors import ImageError, StoppedError, UsageError
 from morelli.jobs.table_file import Journal, finish
 from morelli.judgement.active import labelling_value
 from morelli.judgement.conformal import prediction_sets
-from morelli.prediction.folding import fold_batch_norms
+from morelli.prediction.engine import hasten
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.pixels import square, to_tensor
 
 FORMATS = (".parquet", ".csv", ".jsonl")
-MANY = 64  # images from which on making the network quicker costs less than it saves
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ def predict(
     files = find_images(images)
     model = load_model(run)
     _say_without_sets(model)
-    if len(files) >= MANY:
-        fold_batch_norms(model.network)
+    hasten(model, len(files))
     journal = Journal(out, _schema(model), resume)
     rest = [f for f in files if str(f) not in journal.paths]
     if journal.paths:

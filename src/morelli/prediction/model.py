@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,14 @@ class Model:
     def __post_init__(self) -> None:
         self.network = self.network.to(self.device).eval()
         self.precision = choose_precision(self.recipe.training.precision, self.device)
+        self.backbone: Callable[[Tensor], Tensor] | None = None  # a quicker one (morelli.prediction.engine)
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) uint8 → the backbone's feature map (B, C, h, w)."""
         with autocast(self.precision, self.device):
-            return self.network.features(normalise(images.to(self.device), self.mean, self.std))
+            pixels = normalise(images.to(self.device), self.mean, self.std)
+            return (self.backbone or self.network.features)(pixels)
 
     @torch.inference_mode()
     def read(self, feature_map: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from morelli.collection.collection import Collection
 from morelli.errors import DataError
 from morelli.network.network import Network
+from morelli.prediction.engine import hasten
 from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
 from morelli.training.augment import TrainingView
@@ -93,8 +94,9 @@ class Sources:
             key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
             title = f"caching features, view {number + 1} of {augment.views}"
             batches = partial(_rest, data, self.recipe)
+            compute = partial(_features, model, len(self.train_rows))
             folder = self.collection.folder / "features"
-            files.append(cached_features(folder, key, self.train_rows, batches, model.features, title))
+            files.append(cached_features(folder, key, self.train_rows, batches, compute, title))
         return files
 
     def _model(self) -> Model:
@@ -106,7 +108,8 @@ def clean_features(collection: Collection, model: Model, rows: np.ndarray, recip
     data = Images(collection, rows, torch.zeros(len(rows), 1, dtype=torch.int64), recipe.image)
     key = _key(collection, model, rows, recipe, "clean", 0)
     batches = partial(_rest, data, recipe)
-    return cached_features(collection.folder / "features", key, rows, batches, model.features)
+    compute = partial(_features, model, len(rows))
+    return cached_features(collection.folder / "features", key, rows, batches, compute)
 
 
 def existing_features(collection: Collection, model: Model) -> FeatureFile | None:
@@ -114,6 +117,12 @@ def existing_features(collection: Collection, model: Model) -> FeatureFile | Non
     rows = collection.rows("all")
     path = collection.folder / "features" / f"{_key(collection, model, rows, model.recipe, 'clean', 0)}.npy"
     return FeatureFile(path, rows) if path.exists() else None
+
+
+def _features(model: Model, images: int, batch: Tensor) -> Tensor:
+    """The features of a batch out of ``images``; the first batch makes the backbone quicker."""
+    hasten(model, images)
+    return model.features(batch)
 
 
 def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Tensor]]:

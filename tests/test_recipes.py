@@ -14,8 +14,12 @@ from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 
 TINY = ["image.size=64", "backbone.weights=none", "training.batch_size=16", "training.workers=0"]
-# a whole ViT-B is a gigabyte of checkpoint
-SMALLER = {"multitask-vit-convlstm": ["backbone.options={depth: 2, embed_dim: 48, num_heads: 3}"]}
+SMALLER = {
+    "morelli": ["backbone.beside.weights=none"],
+    # a whole ViT-B or ConvNeXt-L is a gigabyte of checkpoint
+    "morelli-large": ["backbone.options={depths: [1, 1, 2, 1], dims: [24, 48, 96, 192]}"],
+    "multitask-vit-convlstm": ["backbone.options={depth: 2, embed_dim: 48, num_heads: 3}"],
+}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ ROWS = [
     for line in TABLES.splitlines()
     if line.startswith("|") and not line.startswith(("|--", "| feature", "| wish"))
 ]
-OURS = {"demo", "multitask-resnet18-lstm", "multitask-resnet18-statistics"}
+OURS = {"demo", "morelli", "morelli-large", "multitask-resnet18-lstm", "multitask-resnet18-statistics"}
 SPANS = [span for row in ROWS for span in re.findall(r"`([^`]+)`", row)]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 

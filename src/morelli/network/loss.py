@@ -143,8 +143,8 @@ class MultiTaskLoss(nn.Module):
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Logits {task: (B, K)} and labels {task: (B,)} to the total and each task's own, unweighted loss.
 
-        ``mix`` is ({task: permuted labels (B,)}, λ), see :func:`task_loss`; ``projected`` (B, P) is what the
-        contrastive loss compares.
+        ``mix`` is ({task: permuted labels (B,)}, λ), see :func:`task_loss`; ``projected`` (P, …) is what the
+        contrastive loss compares, by the first P labels (with several members the others repeat them).
         """
         losses, terms = {}, []
         for position, task in enumerate(self.tasks):
@@ -159,5 +159,6 @@ class MultiTaskLoss(nn.Module):
             terms.append(torch.where(known, (-s).exp() * losses[task] + s / 2, 0.0))
         if self.contrastive is not None and projected is not None:
             # a mixed batch too must use the projection, for processes that wait for its gradient
-            terms.append(projected.sum() * 0.0 if mix else self.contrastive(projected, labels))
+            own = {task: given[: len(projected)] for task, given in labels.items()}
+            terms.append(projected.sum() * 0.0 if mix else self.contrastive(projected, own))
         return torch.stack(terms).sum(), losses

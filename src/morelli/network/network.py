@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from morelli.errors import UsageError
 from morelli.network.backbone import FeatureMap, build_backbone
 from morelli.network.contrastive import Projection
+from morelli.network.ensemble import Members, MembersHead
 from morelli.network.head import build_head
-from morelli.network.neck import build_neck
+from morelli.network.neck import Neck, build_neck
 from morelli.recipe import Recipe
 
 
@@ -48,15 +49,26 @@ class Network(nn.Module):
         self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
         if backbone is None:
             self.backbone.expect(*self.colours)
-        self.neck = build_neck(recipe.neck, self.backbone.channels, self.backbone.grid, self.backbone.layout)
-        self.heads = nn.ModuleDict(
-            {
-                task: build_head(recipe.head(task), self.neck.dim, len(self.vocabularies[task]))
-                for task in self.tasks
-            }
-        )
+        self.neck = self._build_neck()
+        self.heads = nn.ModuleDict({task: self._build_head(task) for task in self.tasks})
         contrastive = recipe.contrastive
         self.projection = Projection(self.neck.dim, contrastive.projection) if contrastive else None
+
+    def _build_neck(self) -> Neck:
+        backbone, settings = self.backbone, self.recipe.neck
+
+        def build() -> Neck:
+            return build_neck(settings, backbone.channels, backbone.grid, backbone.layout)
+
+        return build() if settings.members == 1 else Members(settings.members, build)
+
+    def _build_head(self, task: str) -> nn.Module:
+        members, classes = self.recipe.neck.members, len(self.vocabularies[task])
+
+        def build() -> nn.Module:
+            return build_head(self.recipe.head(task), self.neck.dim // members, classes)
+
+        return build() if members == 1 else MembersHead(members, build)
 
     @property
     def dim(self) -> int:
@@ -75,8 +87,9 @@ class Network(nn.Module):
 
     def read(
         self, feature_map: Float[Tensor, "B C h w"]
-    ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "B _"]]]:
-        """The embedding (B, D) and each task's logits (B, K) from a feature map."""
+    ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "N _"]]]:
+        """The embedding (B, D) and each task's logits (B, K) from a feature map; in training, with several members,
+        (M · B, K), one member's batch after the other's."""
         embedding = self.neck(feature_map)
         return embedding, {task: self.heads[task](embedding) for task in self.tasks}
 
@@ -112,8 +125,8 @@ class Network(nn.Module):
             },
         }
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B _"]]:
-        """Each task's logits (B, K) of normalised images."""
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "N _"]]:
+        """Each task's logits of normalised images, as :meth:`read` gives them."""
         return self.read(self.features(images))[1]
 
 

@@ -62,7 +62,8 @@ class Neck(_Strict):
 
     ``statistics`` fuses what the neck reads with statistics of the whole map, in a vector ``fused`` wide:
     ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
-    channels. The kind ``statistics`` has nothing else (moments where none are named).
+    channels. The kind ``statistics`` has nothing else (moments where none are named); of it there may be several
+    ``members``, each with heads of its own, whose mean probabilities are the answer.
     """
 
     kind: Literal["lstm", "gru", "convlstm", "rowcol", "mean", "attention", "statistics"] = "lstm"
@@ -76,6 +77,15 @@ class Neck(_Strict):
     statistics: list[Literal["moments", "gram"]] = []
     projections: int = Field(64, ge=2, le=512)
     fused: int = Field(512, ge=1, le=8192)
+    members: int = Field(1, ge=1, le=32)
+
+    @model_validator(mode="after")
+    def _members_fit(self) -> Neck:
+        if self.members > 1 and self.kind != "statistics":
+            raise ValueError(
+                f"several members are for kind statistics, not for {self.kind}; leave members out"
+            )
+        return self
 
 
 class Head(_Strict):

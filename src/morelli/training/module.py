@@ -67,10 +67,11 @@ class ReadingModule(pl.LightningModule):
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
         inputs, permuted, share = mix(inputs, labels, self.mixing, rng)
-        other = (self._by_task(permuted), share) if share < 1 else None
+        members = self.recipe.neck.members  # in training each answers for itself
+        other = (self._by_task(permuted.repeat(members, 1)), share) if share < 1 else None
         maps = mixstyle(self._maps(inputs, batch[0]), self.mixing, rng)
         embedding, logits = self.network.read(maps)
-        answers = self._by_task(labels)
+        answers = self._by_task(labels.repeat(members, 1))
         total, _ = self.loss(logits, answers, other, self._projected(embedding))
         if not (self.mixing.mixup or self.mixing.cutmix):  # a mixed batch has no one right answer
             for task in self.tasks:

@@ -7,10 +7,11 @@ hardware multiplies bf16, PyTorch's own kernels stay.
 
 from __future__ import annotations
 
-import io
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,19 +71,19 @@ def _by_onnx_runtime(backbone: nn.Module, size: int) -> Callable[[Tensor], Tenso
 
 def _exported(backbone: nn.Module, image: Tensor) -> bytes:
     """The ONNX file of a backbone, for any number of images."""
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        file = Path(folder) / "backbone.onnx"
         warnings.simplefilter("ignore")  # on tracing, of shapes that are constants here
         torch.onnx.export(
             backbone,
             (image,),
             file,
-            dynamo=False,  # the other exporter needs one more package, and half a minute
+            dynamo=False,  # the other exporter needs one more package
             input_names=["images"],
             output_names=["map"],
             dynamic_axes={"images": {0: "batch"}, "map": {0: "batch"}},
         )
-    return file.getvalue()
+        return file.read_bytes()
 
 
 def _options(onnxruntime: Any) -> Any:

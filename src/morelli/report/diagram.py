@@ -113,10 +113,10 @@ def _trunk(facts: dict[str, Any]) -> list[_Block]:
             "Backbone",
             (
                 _join(backbone.get("name"), _cut(stage)),
-                backbone.get("beside") and f"and {backbone['beside']} beside it",
+                f"and {backbone['beside']} beside it" if backbone.get("beside") else None,
                 patches and f"sees {patches} × {patches} patches, one by one",
                 weights and ("random weights" if weights == "none" else f"weights: {weights}"),
-                shape and not read_out and f"map {shape}",
+                f"map {shape}" if shape and not read_out else None,
             ),
             _parameters(backbone, _trained(backbone.get("train"))),
             style.SKY,

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from morelli.errors import DataError, UsageError
-from morelli.judgement import search
+from morelli.judgement import copies, search
 from morelli.judgement.search import Index
 
 
@@ -142,6 +142,17 @@ def test_beyond_the_limit_a_graph_is_searched_and_finds_nearly_all_of_the_neares
     assert recall >= 0.95
     np.testing.assert_allclose(distances, np.take_along_axis(truth, rows, 1), atol=2e-7)
     assert (np.diff(distances, axis=1) >= 0).all()
+
+
+def test_a_graph_is_searched_as_broadly_as_its_works_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among works that differ in every direction alike a narrow search loses some."""
+    monkeypatch.setattr(search, "EXACT", 0)
+    monkeypatch.setattr(copies, "BREADTHS", (10, 300))
+    unlike = np.random.default_rng(2).normal(size=(4000, 256)).astype(np.float32)
+    assert index_of(tmp_path / "hard", unlike).breadth == 300
+    assert index_of(tmp_path / "easy", unlike[:12]).breadth == 10
 
 
 @pytest.mark.parametrize("left_out", [1, 200, 3000])

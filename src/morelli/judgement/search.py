@@ -4,12 +4,13 @@ A search filters and refines. FAISS scans 8-bit copies of the vectors, shortened
 (:mod:`morelli.judgement.shortening`): a quarter or an eighth of the memory traffic, which is what a scan waits for. How
 far a copy can be from its vector is measured when the index is built, so that the rows which may be among the nearest
 are known for certain; those are compared again with the vectors themselves. The result is exact. Beyond ``EXACT``
-works the filter is FAISS's graph over 8-bit copies of the whole vectors, which may miss a work.
+works the filter is FAISS's graph over 16-bit copies of the whole vectors, which may miss a work
+(:mod:`morelli.judgement.copies`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morelli.console import progress, say
+from morelli.console import say
 from morelli.errors import DataError, UsageError
 from morelli.files import read_json, replacing, write_json
+from morelli.judgement.copies import breadth_of, copied, get_faiss
 from morelli.judgement.shortening import Shortening, halved
 
-VERSION = 3
+VERSION = 4
 EXACT = 200_000  # works up to which every search compares the query with all of them
-# Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small
-# world graphs", TPAMI 2020. Links a work, breadth while building and breadth while searching: recall@10 is 0.998 on
-# 81,446 simulated works of 512 numbers (built in 14 s of one core, searched in 0.6 ms) and 0.997 on 210,000 (51 s,
-# 0.9 ms; benchmarks/scale.py)
-LINKS, BUILD_BREADTH, BREADTH = 32, 64, 128
 
 _ROWS = 8192  # a block of 512 numbers is 32 MiB in float64
 _STEPS = 10_000_000  # distances are told apart to seven decimals, which is what float32 vectors carry
@@ -47,8 +44,8 @@ def backend_of(works: int) -> str:
 class Index:
     """``vectors`` (N, D) float32 of length 1 (or 0, where the embedding was zero), memory-mapped; ``table`` says
     what each row is (N rows, a column ``id``); ``facts`` say what the index was made from. ``codes`` is FAISS's
-    index of the 8-bit copies; times ``step`` they are at most ``error`` away from their vector, shortened by ``short``
-    where there is one."""
+    index of the copies; times ``step`` they are at most ``error`` away from their vector, shortened by ``short``
+    where there is one. ``breadth`` is how broadly a graph is searched."""
 
     vectors: NDArray[np.float32]
     table: pd.DataFrame
@@ -58,6 +55,7 @@ class Index:
     error: float
     backend: str
     short: Shortening | None
+    breadth: int
 
     @classmethod
     def build(
@@ -71,7 +69,7 @@ class Index:
 
         Raises :class:`DataError` where there is no work, the two differ in length or a value is not finite.
         """
-        faiss = _faiss()
+        faiss = get_faiss()
         if embedding.ndim != 2 or not embedding.size or len(embedding) != len(table):
             raise DataError(
                 f"{folder}: an embedding of shape {embedding.shape} does not describe {len(table):,} works; "
@@ -86,7 +84,8 @@ class Index:
                 vectors[start : start + _ROWS] = _unit(embedding[start : start + _ROWS])
             vectors.flush()
             short = halved(vectors, _SPARE) if backend == "exact" else None
-            codes, step, error = _code(vectors, short, backend)
+            codes, step, error = copied(vectors, short, backend)
+            breadth = breadth_of(codes, vectors) if backend == "hnsw" else 0
             del vectors
         none = np.empty((0, 0))
         with replacing(folder / "short.npz") as temporary, temporary.open("wb") as file:
@@ -96,7 +95,7 @@ class Index:
         with replacing(folder / "works.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         about = {"version": VERSION, "works": len(table), "backend": backend, "step": step, "error": error}
-        write_json(folder / "index.json", about | {"facts": dict(facts or {})})
+        write_json(folder / "index.json", about | {"breadth": breadth, "facts": dict(facts or {})})
         how = "exact" if backend == "exact" else "by a graph (HNSW), which may miss a near one"
         say(f"index of {len(table):,} works in {folder}; search is {how}")
         return cls.open(folder)
@@ -104,7 +103,7 @@ class Index:
     @classmethod
     def open(cls, folder: Path) -> Index:
         """Raises :class:`DataError` where ``folder`` holds no index, an older one, or a damaged one."""
-        faiss = _faiss()
+        faiss = get_faiss()
         about = read_json(folder / "index.json")
         try:
             if about["version"] != VERSION:
@@ -119,7 +118,8 @@ class Index:
             if len(rows) > 1 or len(shapes) > 1:
                 raise ValueError("its parts differ in length")
             numbers = float(about["step"]), float(about["error"])
-            return cls(vectors, table, dict(about["facts"]), codes, *numbers, str(about["backend"]), short)
+            facts, backend, breadth = dict(about["facts"]), str(about["backend"]), int(about["breadth"])
+            return cls(vectors, table, facts, codes, *numbers, backend, short, breadth)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile) as error:
             why = str(error).strip().splitlines()[0]
             raise DataError(f"{folder}: the index cannot be read ({why:.100}); delete the folder") from None
@@ -167,74 +167,60 @@ class Index:
         self, unit: NDArray[np.float64], k: int, left: int, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64] | None:
         """Rows among which the ``k`` nearest of the ``left`` allowed ones are; None where filtering does not pay."""
-        faiss = _faiss()
-        short = self.short.of(unit[None])[0] if self.short else unit
-        step, wide = float(np.abs(short).max()) / 127, k + _SPARE
-        if step == 0 or left <= 2 * wide:
+        query, wide = (self.short.of(unit[None])[0] if self.short else unit), k + _SPARE
+        if not query.any() or left <= 2 * wide:
             return None
-        query = np.rint(short / step)
-        code = query.astype(np.float32)[None]
-        left_out = len(self.vectors) - left
-        if self.backend == "hnsw" and left_out <= _SPARE:
-            breadth = max(BREADTH, k + left_out)
-            found = self.codes.search(code, breadth, params=faiss.SearchParametersHNSW(efSearch=breadth))[1][
-                0
-            ]
-            found = found[found >= 0] if allowed is None else found[(found >= 0) & allowed[found]]
-            if len(found) >= k:
-                return found
-        scan = faiss.downcast_index(self.codes.storage) if self.backend == "hnsw" else self.codes
-        only = None
-        if allowed is not None and left_out:
-            chosen = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-            only = faiss.SearchParameters(sel=chosen)
-        # |q·x − q̂·x̂| ≤ |q − q̂| |x̂| + |q| |x − x̂| for the copies q̂ and x̂
-        slack = float(np.linalg.norm(short - query * step)) * (1 + self.error) + self.error + _ROUNDING
+        code, worth, slack = self._copy(query)
+        if self.backend == "hnsw" and len(self.vectors) - left <= _SPARE:
+            products, ids = self._by_graph(code, k, len(self.vectors) - left)
+            found = ids >= 0 if allowed is None else (ids >= 0) & allowed[ids]
+            products, ids = products[found], ids[found]
+            if len(ids) >= k:
+                return ids[products >= self._least(unit, ids[:k], worth, slack)]
         while left > 2 * wide:
-            products, ids = (each[0] for each in scan.search(code, wide, params=only))
-            kth = float((self.vectors[ids[:k]].astype(np.float64) @ unit).min())
-            least = (kth - slack) / (step * self.step)
+            products, ids = self._by_scan(code, wide, allowed)
+            least = self._least(unit, ids[:k], worth, slack)
             if products[-1] < least:
                 return ids[products >= least]
             wide *= 8
         return None
 
+    def _copy(self, query: NDArray[np.float64]) -> tuple[NDArray[np.float32], float, float]:
+        """The query as FAISS is to have it (1, W), what its products are worth, and how far they are from the true ones
+        at most."""
+        if self.backend == "hnsw":
+            return query.astype(np.float32)[None], 1.0, self.error + _ROUNDING
+        step = float(np.abs(query).max()) / 127
+        whole = np.rint(query / step)
+        # |q·x − q̂·x̂| ≤ |q − q̂| |x̂| + |q| |x − x̂| for the copies q̂ and x̂
+        slack = float(np.linalg.norm(query - whole * step)) * (1 + self.error) + self.error + _ROUNDING
+        return whole.astype(np.float32)[None], step * self.step, slack
 
-def _code(vectors: NDArray[np.float32], short: Shortening | None, backend: str) -> tuple[Any, float, float]:
-    """The 8-bit copies of the shortened vectors in FAISS, what one step of them is worth, and the greatest distance
-    between one and its copy. Queries are rounded to whole steps too: FAISS multiplies integers, and exactly."""
-    faiss = _faiss()
-    width, kind = (
-        (len(short.turn) if short else vectors.shape[1]),
-        faiss.ScalarQuantizer.QT_8bit_direct_signed,
-    )
-    if backend == "hnsw":
-        codes = faiss.IndexHNSWSQ(width, kind, LINKS, faiss.METRIC_INNER_PRODUCT)
-        codes.hnsw.efConstruction = BUILD_BREADTH
-    else:
-        codes = faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
+    def _least(
+        self, unit: NDArray[np.float64], first: NDArray[np.int64], worth: float, slack: float
+    ) -> float:
+        """The product that FAISS gives at least for a work as near as the farthest of ``first``."""
+        return (float((self.vectors[first].astype(np.float64) @ unit).min()) - slack) / worth
 
-    def blocks() -> Iterator[NDArray[np.floating]]:
-        for start in range(0, len(vectors), _ROWS):
-            block = vectors[start : start + _ROWS]
-            yield short.of(block) if short else block
+    def _by_graph(
+        self, code: NDArray[np.float32], k: int, left_out: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        breadth = max(self.breadth, k + left_out)
+        parameters = get_faiss().SearchParametersHNSW(efSearch=breadth)
+        products, ids = self.codes.search(code, breadth, params=parameters)
+        return products[0], ids[0]
 
-    step = max(float(np.abs(block).max()) for block in blocks()) / 127 or 1.0
-    error = 0.0
-    with progress("indexing", len(vectors), keep=False) as advance:
-        for block in blocks():
-            copy = np.rint(block / step)
-            error = max(error, float(np.linalg.norm(block - copy * step, axis=1).max()))
-            codes.add(copy.astype(np.float32))
-            advance(len(block))
-    return codes, step, error
-
-
-def _faiss() -> Any:
-    """FAISS, without its type hints, which are those of its C++ and not of the Python calls."""
-    import faiss
-
-    return faiss
+    def _by_scan(
+        self, code: NDArray[np.float32], count: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        faiss = get_faiss()
+        scan = faiss.downcast_index(self.codes.storage) if self.backend == "hnsw" else self.codes
+        only = None
+        if allowed is not None and not allowed.all():
+            chosen = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            only = faiss.SearchParameters(sel=chosen)
+        products, ids = scan.search(code, count, params=only)
+        return products[0], ids[0]
 
 
 def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -153,7 +153,8 @@ def test_predict_decodes_and_reads_each_image_once(
         (["--help"], ["torch", "pandas", "pyarrow", "timm", "PIL", "matplotlib", "lightning"]),
         (["predict", "--help"], ["torch", "pandas", "pyarrow", "timm", "PIL", "matplotlib", "lightning"]),
         (["predict", "RUN", "IMAGE", "--out", "OUT"],
-         ["torch._dynamo", "sympy", "lightning", "matplotlib", "sklearn", "scipy", "datasets", "faiss"]),
+         ["torch._dynamo", "torch.onnx", "torchvision.models.resnet", "sympy", "lightning", "matplotlib", "sklearn",
+          "scipy", "datasets", "faiss", "pandas", "pyarrow"]),
     ],
 )  # fmt: skip
 def test_heavy_modules_stay_out(world: Path, tmp_path: Path, arguments: list[str], light: list[str]) -> None:

@@ -302,8 +302,9 @@ def test_a_journal_of_another_model_is_not_taken_over(world: Path, tmp_path: Pat
     facts["vocabularies"]["style"] = [f"{name} too" for name in facts["vocabularies"]["style"]]
     (tmp_path / "other" / "model.json").write_text(json.dumps(facts))
     images = [world / "p" / "wikiart"]
-    journal = job.Journal(tmp_path / "x.csv", job._schema(job.load_model(world / "r")), resume=False)
-    journal.write(pq.read_table(world / "all.parquet").slice(0, 5).cast(journal.schema))
+    out = tmp_path / "x.csv"
+    journal = job.Journal(out, job._header(job.load_model(world / "r"), out), resume=False)
+    journal.write(pq.read_table(world / "all.parquet").slice(0, 5).to_pylist())
     journal.close()
     predict(tmp_path / "other", images, tmp_path / "x.csv", resume=True)
     rows = rows_of(tmp_path / "x.csv")

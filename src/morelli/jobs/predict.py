@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -18,14 +15,12 @@ from morelli.collection.images import MAX_PIXELS, open_rgb
 from morelli.collection.matching import walk_images
 from morelli.console import progress, say
 from morelli.errors import ImageError, StoppedError, UsageError
-from morelli.jobs.table_file import Journal, finish
+from morelli.jobs.table_file import FORMATS, Header, Journal, Row, finish
 from morelli.judgement.active import labelling_value
 from morelli.judgement.conformal import prediction_sets
 from morelli.prediction.engine import hasten
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.pixels import square, to_tensor
-
-FORMATS = (".parquet", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -71,15 +66,15 @@ def predict(
     model = load_model(run)
     _say_without_sets(model)
     hasten(model, len(files))
-    journal = Journal(out, _schema(model), resume)
+    journal = Journal(out, _header(model, out), resume)
     rest = [f for f in files if str(f) not in journal.paths]
     if journal.paths:
         say(f"{len(files) - len(rest):,} of {len(files):,} images were read before")
     try:
         with progress("reading", len(rest), "images") as advance:
-            for table in _tables(model, rest, batch_size, max_pixels):
-                journal.write(table)
-                advance(table.num_rows)
+            for rows in _blocks(model, rest, batch_size, max_pixels):
+                journal.write(rows)
+                advance(len(rows))
     except KeyboardInterrupt:
         raise StoppedError(
             "stopped; what was read is kept, go on with the same command and --resume"
@@ -121,7 +116,7 @@ def read_pixels(model: Model, file: Path, max_pixels: int = MAX_PIXELS) -> Tenso
     return to_tensor(square(image, model.recipe.image))
 
 
-def _tables(model: Model, files: Sequence[Path], batch_size: int, max_pixels: int) -> Iterator[pa.Table]:
+def _blocks(model: Model, files: Sequence[Path], batch_size: int, max_pixels: int) -> Iterator[list[Row]]:
     """Decodes the next batch in threads while the model reads this one (Pillow lets go of the interpreter)."""
 
     def load(file: Path) -> Tensor | str:
@@ -141,42 +136,34 @@ def _tables(model: Model, files: Sequence[Path], batch_size: int, max_pixels: in
             yield _rows(model, block, loaded)
 
 
-def _rows(model: Model, files: Sequence[Path], loaded: Sequence[Tensor | str]) -> pa.Table:
-    good = [i for i, item in enumerate(loaded) if isinstance(item, Tensor)]
-    columns: dict[str, list[Any]] = {"path": [str(f) for f in files]}
-    chances: dict[str, Tensor] = {}
-    if good:
-        chances, _ = model.predict(torch.stack([item for item in loaded if isinstance(item, Tensor)]))
+def _rows(model: Model, files: Sequence[Path], loaded: Sequence[Tensor | str]) -> list[Row]:
+    images = [item for item in loaded if isinstance(item, Tensor)]
+    answers = iter(_answers(model, torch.stack(images)) if images else [])
+    blank = dict.fromkeys(_columns(model))
+    return [
+        {**blank, "path": str(file), **({"error": item} if isinstance(item, str) else next(answers))}
+        for file, item in zip(files, loaded, strict=True)
+    ]
+
+
+def _answers(model: Model, images: Tensor) -> list[Row]:
+    """For each of ``images`` (B, 3, S, S) all columns but the path."""
+    chances, _ = model.predict(images)
+    values = labelling_value({task: chance.numpy() for task, chance in chances.items()})
+    answers: list[Row] = [{"labelling_value": float(value), "error": ""} for value in values]
     for task, names in model.vocabularies.items():
-        labels: list[Any] = [None] * len(files)
-        sure: list[Any] = [None] * len(files)
-        sets: list[Any] = [None] * len(files)
-        rows: list[Any] = [None] * len(files)
-        for place, chance in zip(good, chances.get(task, ()), strict=True):
+        sets = _sets(model, task, chances) or [None] * len(answers)
+        for answer, chance, chosen in zip(answers, chances[task], sets, strict=True):
             best = int(chance.argmax())
-            labels[place], sure[place], rows[place] = names[best], float(chance[best]), chance.tolist()
-        for place, chosen in zip(good, _sets(model, task, chances), strict=False):
-            sets[place] = chosen
-        columns |= {
-            task: labels,
-            f"{task}_confidence": sure,
-            f"{task}_set": sets,
-            f"{task}_probabilities": rows,
-        }
-    value: list[Any] = [None] * len(files)
-    if good:
-        taught = labelling_value({task: chance.numpy() for task, chance in chances.items()})
-        for place, amount in zip(good, taught, strict=True):
-            value[place] = float(amount)
-    columns["labelling_value"] = value
-    columns["error"] = [item if isinstance(item, str) else "" for item in loaded]
-    return pa.table(columns, schema=_schema(model))
+            answer[task], answer[f"{task}_confidence"] = names[best], float(chance[best])
+            answer[f"{task}_set"], answer[f"{task}_probabilities"] = chosen, chance.tolist()
+    return answers
 
 
 def _sets(model: Model, task: str, chances: dict[str, Tensor]) -> list[list[str]]:
     """The classes of each image's prediction set; none at all where the model has no threshold."""
     threshold = _threshold(model, task)
-    if threshold is None or task not in chances:
+    if threshold is None:
         return []
     names = model.vocabularies[task]
     return [[names[k] for k in row] for row in prediction_sets(chances[task].numpy(), threshold)]
@@ -199,27 +186,22 @@ def _say_without_sets(model: Model) -> None:
         )
 
 
-def _schema(model: Model) -> pa.Schema:
-    fields = [pa.field("path", pa.string())]
-    for task, names in model.vocabularies.items():
-        fields += [
-            pa.field(task, pa.string()),
-            pa.field(f"{task}_confidence", pa.float32()),
-            pa.field(f"{task}_set", pa.list_(pa.string())),
-            pa.field(f"{task}_probabilities", pa.list_(pa.float32(), len(names))),
-        ]
-    fields += [pa.field("labelling_value", pa.float32()), pa.field("error", pa.string())]
-    # with the weights' digest, a journal of another model is not taken for this one's
-    about = {
-        "morelli.vocabularies": json.dumps(model.vocabularies),
-        "morelli.model": str(model.facts["weights"]),
-        # the share of works like those of validation whose right class the sets hold
-        "morelli.coverage": json.dumps(
-            {
-                t: f["coverage"]
-                for t, f in model.facts.get("conformal", {}).items()
-                if _threshold(model, t) is not None
-            }
-        ),
-    }
-    return pa.schema(fields, metadata=about)
+def _columns(model: Model) -> list[str]:
+    parts = ("", "_confidence", "_set", "_probabilities")
+    return [
+        "path",
+        *(task + part for task in model.vocabularies for part in parts),
+        "labelling_value",
+        "error",
+    ]
+
+
+def _header(model: Model, out: Path) -> Header:
+    wide = out.suffix.lower() == ".parquet"
+    fitted = model.facts.get("conformal", {})
+    return Header(
+        [name for name in _columns(model) if wide or not name.endswith("_probabilities")],
+        model.vocabularies,
+        str(model.facts["weights"]),  # so that a journal of another model is not taken for this one's
+        {task: fitted[task]["coverage"] for task in fitted if _threshold(model, task) is not None},
+    )

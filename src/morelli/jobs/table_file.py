@@ -1,32 +1,47 @@
-"""Tables written as a stream: a journal that survives a kill, then the file that was asked for."""
+"""Tables written row by row: a journal that survives a kill, then the file that was asked for.
+
+Journal, CSV and JSON lines are written without Arrow, which takes as long to import as a photo takes to read.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute
-import pyarrow.csv
-import pyarrow.parquet
-
 from morelli.files import make_folder, naming, replacing
+
+Row = dict[str, Any]
+_Write = Callable[[Row], object]
+_BLOCK = 1024  # rows that Parquet takes at a time
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a table's rows are: the names of its ``columns``; the classes of each task; a ``model``, by the digest of
+    its weights; and for each task the ``coverage`` that its sets promise."""
+
+    columns: list[str]
+    vocabularies: dict[str, list[str]]
+    model: str
+    coverage: dict[str, float]
 
 
 class Journal:
-    """An Arrow stream beside ``out``, to which each table is appended as it comes.
+    """A file beside ``out`` with a line for the header and one for each row, in JSON, appended as they come.
 
-    With ``resume`` the complete batches of an earlier journal of the same columns are copied into the new one;
+    With ``resume`` the complete rows of an earlier journal with the same header are copied into the new one;
     ``paths`` are the images they hold. Memory does not grow with the number of rows but for their paths.
     """
 
-    def __init__(self, out: Path, schema: pa.Schema, resume: bool) -> None:
+    def __init__(self, out: Path, header: Header, resume: bool) -> None:
         self.file = out.with_name(f".{out.name}.journal")
-        self.schema = schema
+        self.header = header
         self.paths: set[str] = set()
         make_folder(out.parent, "--out")
         before = self.file.with_name(self.file.name + ".before")
@@ -36,36 +51,41 @@ class Journal:
             resume and self.file.exists() and not before.exists()
         ):  # else an earlier --resume was cut short here
             self.file.replace(before)
-        self._open = ExitStack()
-        sink = self._open.enter_context(self.file.open("wb"))
-        self._sink = sink
-        self._writer = self._open.enter_context(pa.ipc.new_stream(sink, schema))
+        self._sink = self.file.open("w", encoding="utf-8")
+        self._sink.write(json.dumps(asdict(header)) + "\n")
         if resume and before.exists():
-            for batch in read_stream(before, schema):
-                self.paths.update(batch.column("path").to_pylist())
-                self._writer.write_batch(batch)
+            self.write(self._noted(read_rows(before, header)))
             before.unlink()
 
-    def write(self, table: pa.Table) -> None:
+    def _noted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.paths.add(row["path"])
+            yield row
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Appends the header's columns of ``rows``, which may have more."""
         with naming(self.file):
-            self._writer.write_table(table)
+            for row in rows:
+                self._sink.write(json.dumps({name: row[name] for name in self.header.columns}) + "\n")
             self._sink.flush()
 
     def close(self) -> None:
         with naming(self.file):
-            self._open.close()
+            self._sink.close()
 
 
-def read_stream(file: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The complete batches of a stream that may break off anywhere; none where its columns are others."""
-    try:
-        with pa.OSFile(str(file), "rb") as source, pa.ipc.open_stream(source) as reader:
-            if not reader.schema.equals(schema, check_metadata=True):
+def read_rows(file: Path, header: Header) -> Iterator[Row]:
+    """The complete rows of a journal that may break off anywhere; none where its header is another."""
+    with file.open("rb") as lines:
+        try:
+            if json.loads(next(lines, b"")) != asdict(header):
                 return
-            while True:
-                yield reader.read_next_batch()
-    except (StopIteration, pa.ArrowInvalid, OSError):
-        return
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                yield json.loads(line)
+        except ValueError:
+            return
 
 
 def finish(journal: Journal, wanted: Sequence[Path], out: Path) -> int:
@@ -73,58 +93,75 @@ def finish(journal: Journal, wanted: Sequence[Path], out: Path) -> int:
     did not ask for, and removes it. Returns how many rows hold an error."""
     names = {str(path) for path in wanted}
     failed = 0
-    with replacing(out) as temporary, _writer(out.suffix.lower(), temporary, journal.schema) as write:
-        for batch in read_stream(journal.file, journal.schema):
-            keep = pa.array([path in names for path in batch.column("path").to_pylist()])
-            chosen = batch.filter(keep)
-            failed += sum(bool(error) for error in chosen.column("error").to_pylist())
-            write(chosen)
+    with replacing(out) as temporary, FORMATS[out.suffix.lower()](temporary, journal.header) as write:
+        for row in read_rows(journal.file, journal.header):
+            if row["path"] in names:
+                failed += bool(row["error"])
+                write(row)
     journal.file.unlink()
     return failed
 
 
-class _writer:
-    """``with _writer(kind, file, schema) as write: write(batch)``."""
+@contextmanager
+def _parquet(file: Path, header: Header) -> Iterator[_Write]:
+    import pyarrow as pa
+    import pyarrow.parquet
 
-    def __init__(self, kind: str, file: Path, schema: pa.Schema) -> None:
-        self.kind, self.schema = kind, schema
-        self._open = ExitStack()
-        self.narrow = [n for n in schema.names if not n.endswith("_probabilities")]
-        if kind == ".parquet":
-            self.sink: Any = self._open.enter_context(pa.parquet.ParquetWriter(file, schema))
-        elif kind == ".csv":
-            thin = pa.schema([_flat(schema.field(n)) for n in self.narrow])
-            self.sink = self._open.enter_context(pa.csv.CSVWriter(str(file), thin))
-        else:
-            self.sink = self._open.enter_context(file.open("w", encoding="utf-8"))
+    about = {
+        "morelli.vocabularies": json.dumps(header.vocabularies),
+        "morelli.model": header.model,
+        "morelli.coverage": json.dumps(header.coverage),
+    }
 
-    def __enter__(self) -> Any:
-        return self._write
+    def kind(name: str) -> pa.DataType:
+        task, _, part = name.rpartition("_")
+        if part == "probabilities":
+            return pa.list_(pa.float32(), len(header.vocabularies[task]))
+        if part == "set":
+            return pa.list_(pa.string())
+        return pa.float32() if part == "confidence" or name == "labelling_value" else pa.string()
 
-    def __exit__(self, *problem: object) -> None:
-        self._open.close()
+    schema = pa.schema([(name, kind(name)) for name in header.columns], metadata=about)
+    rows: list[Row] = []
+    with pa.parquet.ParquetWriter(file, schema) as table:
 
-    def _write(self, batch: pa.RecordBatch) -> None:
-        if self.kind == ".parquet":
-            self.sink.write_batch(batch)
-        elif self.kind == ".csv":
-            self.sink.write_batch(_joined(batch.select(self.narrow)))
-        else:
-            for row in batch.select(self.narrow).to_pylist():
-                self.sink.write(json.dumps({k: _plain(v) for k, v in row.items()}, ensure_ascii=False) + "\n")
+        def write(row: Row) -> None:
+            rows.append(row)
+            if len(rows) == _BLOCK:
+                flush()
+
+        def flush() -> None:
+            table.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+            rows.clear()
+
+        yield write
+        flush()
 
 
-def _flat(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.string()) if pa.types.is_list(field.type) else field
+@contextmanager
+def _csv(file: Path, header: Header) -> Iterator[_Write]:
+    with file.open("w", encoding="utf-8", newline="") as text:
+        table = csv.DictWriter(text, header.columns, lineterminator="\n")
+        table.writeheader()
+        # CSV has no lists: names are joined
+        yield lambda row: table.writerow(
+            {k: "; ".join(v) if isinstance(v, list) else _plain(v) for k, v in row.items()}
+        )
 
 
-def _joined(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Lists of names as one text each: CSV has no lists."""
-    columns = [
-        pa.compute.binary_join(column, "; ") if pa.types.is_list(column.type) else column
-        for column in batch.columns
-    ]
-    return pa.record_batch(columns, schema=pa.schema([_flat(field) for field in batch.schema]))
+@contextmanager
+def _jsonl(file: Path, header: Header) -> Iterator[_Write]:
+    with file.open("w", encoding="utf-8") as text:
+        yield lambda row: text.write(
+            json.dumps({k: _plain(v) for k, v in row.items()}, ensure_ascii=False) + "\n"
+        )
+
+
+FORMATS: Mapping[str, Callable[[Path, Header], AbstractContextManager[_Write]]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+}
 
 
 def _plain(value: Any) -> Any:

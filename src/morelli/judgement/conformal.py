@@ -18,14 +18,16 @@ weakens the guarantee a little; therefore evaluation measures the coverage on th
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
 from morelli.judgement import metrics
-from morelli.judgement.predictions import TaskPredictions
+
+if TYPE_CHECKING:  # predict needs the sets, and no Arrow, which the predictions file would import
+    from morelli.judgement.predictions import TaskPredictions
 
 Method = Literal["lac", "aps", "raps"]
 METHODS: tuple[Method, ...] = ("lac", "aps", "raps")

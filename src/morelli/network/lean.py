@@ -1,8 +1,9 @@
-"""Importing timm without PyTorch's compiler.
+"""Importing timm without what it does not need: most of torchvision, and PyTorch's compiler.
 
-torchvision and three functions of timm ask for ``torch._dynamo`` when they are imported, though nothing of it is called
-before something is compiled. That import takes as long as PyTorch itself, and every command would pay for it. So a
-stand-in answers while timm is imported, and goes; what was handed out calls the compiler when it is first called.
+timm imports all of torchvision for a few classes, and asks the compiler to leave five functions alone, for which the
+whole of it is imported; that takes longer than PyTorch itself, and every command would pay for it. So torchvision's
+packages run their own code only when something is asked of them that they do not have yet, while their modules can be
+imported; and the compiler hears of those functions when they are first called.
 """
 
 from __future__ import annotations
@@ -10,36 +11,54 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache, wraps
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
-_REAL = "torch._dynamo"
+_PACKAGES = ("torchvision", "torchvision.models", "torchvision.ops")
 
 
 def import_timm() -> None:
-    """Imports timm; as ever where the compiler or torchvision is there already, or the stand-in does not do."""
-    if _REAL in sys.modules or "torchvision" in sys.modules:
+    """Imports timm; as ever where torchvision is there already, or another version of it does not stand the delay."""
+    if "torchvision" in sys.modules:
         return
-    package, utilities = ModuleType(_REAL), ModuleType(f"{_REAL}.utils")
-    package.__path__ = []
-    package.utils, package.disable = utilities, _disable  # type: ignore[attr-defined]
-    utilities.is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
-    names = {_REAL: package, f"{_REAL}.utils": utilities}
-    sys.modules.update(names)
+    import torch.compiler
+
+    disable = torch.compiler.disable
+    torch.compiler.disable = _disable  # type: ignore[assignment]
     try:
+        for name in _PACKAGES:
+            _delay(name)
+        # first, for ``from torchvision import transforms`` would have the package run otherwise
+        import torchvision.transforms  # noqa: F401  # isort: skip
         import timm  # noqa: F401
-    except (ImportError, AttributeError):  # another version asks for more: the next import takes the long way
+    except (ImportError, AttributeError):
         for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
             del sys.modules[name]
     finally:
-        for name in names:
-            del sys.modules[name]
+        torch.compiler.disable = disable
 
 
-def _is_compile_supported(device: str) -> bool:
-    from torch._dynamo.utils import is_compile_supported
+class _Delayed(ModuleType):
+    """A package that is imported when it is first asked for what none of its imported modules is."""
 
-    return bool(is_compile_supported(device))
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.__spec__ is None or self.__spec__.loader is None:
+            raise AttributeError(name)
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def _delay(name: str) -> None:
+    spec = find_spec(name)
+    if spec is None:
+        raise ImportError(name)
+    package = sys.modules[name] = module_from_spec(spec)
+    package.__class__ = _Delayed
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, package)
 
 
 def _disable(function: Callable[..., Any], recursive: bool = True, **why: Any) -> Callable[..., Any]:

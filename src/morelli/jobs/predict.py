@@ -152,7 +152,7 @@ def _answers(model: Model, images: Tensor) -> list[Row]:
     values = labelling_value({task: chance.numpy() for task, chance in chances.items()})
     answers: list[Row] = [{"labelling_value": float(value), "error": ""} for value in values]
     for task, names in model.vocabularies.items():
-        sets = _sets(model, task, chances) or [None] * len(answers)
+        sets: Sequence[list[str] | None] = _sets(model, task, chances) or [None] * len(answers)
         for answer, chance, chosen in zip(answers, chances[task], sets, strict=True):
             best = int(chance.argmax())
             answer[task], answer[f"{task}_confidence"] = names[best], float(chance[best])

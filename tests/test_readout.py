@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -153,6 +155,9 @@ def test_a_saved_reader_answers_as_before_even_where_its_weights_came_with_other
     wanted, vector = made.predict(painting()[None])
     (tmp_path / "run").mkdir()
     save_model(made, tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "model.json").read_text())
+    told["recipe"]["backbone"]["beside"]["weights"] = "a-file-that-is-elsewhere.safetensors"
+    (tmp_path / "run" / "model.json").write_text(json.dumps(told))
     again = load_model(tmp_path / "run")
     found, same = again.predict(painting()[None])
     torch.testing.assert_close(same, vector, rtol=0, atol=0)

@@ -105,7 +105,9 @@ def load_model(run: Path) -> Model:
     facts = read_json(run / "model.json")
     try:
         tree = facts.pop("recipe")
-        tree["backbone"]["weights"] = "none"
+        part = tree["backbone"]
+        while part:  # a backbone, and those beside it
+            part["weights"], part = "none", part.get("beside")
         settings = recipe.parse(tree, str(run / "model.json"))
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")

@@ -59,9 +59,7 @@ def train(
         )
     device = best_device()
     say(
-        f"{recipe.name}: {recipe.backbone.name} ({network.backbone.weights_used}), {network.backbone.channels} × "
-        f"{network.backbone.grid[0]} × {network.backbone.grid[1]} tokens → {recipe.neck.kind}; on {device.type}, "
-        f"{choose_precision(recipe.training.precision, device)}"
+        f"{recipe.name}: {_described(network)}; on {device.type}, {choose_precision(recipe.training.precision, device)}"
     )
     write_text(out / "recipe.yaml", recipes.dump(recipe))
     _write_collection(collection, out)
@@ -148,6 +146,20 @@ def _transfer(network: Network, run: Path) -> None:
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.cpu() for name, value in module.state_dict().items()}
+
+
+def _described(network: Network) -> str:
+    """Backbones and their weights, what the neck is given, the neck."""
+    backbone, recipe = network.backbone, network.recipe
+    names = f"{recipe.backbone.name} ({backbone.weights_used})"
+    if backbone.beside is not None and recipe.backbone.beside is not None:
+        names += f" and {recipe.backbone.beside.name} ({backbone.beside.weights_used})"
+    height, width = backbone.grid
+    given = f"{backbone.channels} × {height} × {width} tokens"
+    if backbone.layout:
+        given = f"{backbone.channels:,} statistics of {len(backbone.layout)} maps"
+    several = f" × {recipe.neck.members}" if recipe.neck.members > 1 else ""
+    return f"{names}, {given} → {recipe.neck.kind}{several}"
 
 
 def _weights_dirs(recipe_file: Path) -> list[Path]:

@@ -144,7 +144,8 @@ def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     return (
         kind and _NECKS.get(kind, kind),
         *((_join(width and f"{width:,d} wide", deep), both and "both directions", pooled) if recurs else ()),
-        neck.get("statistics") and f"fused with {' and '.join(neck['statistics'])}",
+        neck.get("statistics") and f"{'fused with' if recurs else 'of'} {' and '.join(neck['statistics'])}",
+        f"{neck['members']} members" if neck.get("members", 1) > 1 else None,
     )
 
 

@@ -124,7 +124,7 @@ def train(
 ) -> None:
     """Train a recipe on a collection.
 
-    Example: morelli train recipes/multitask-resnet18-lstm.yaml --data collection --out run
+    Example: morelli train recipes/morelli.yaml --data collection --out run
     """
     from morelli.jobs.train import train as work
 

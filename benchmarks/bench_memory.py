@@ -2,7 +2,8 @@
 
 Each runs in a process of its own, whose unshared memory (RssAnon, summed over it and its workers) is read 20 times a
 second: mapped files are left out, since the system takes their pages back when it needs them. Small pictures and a
-small network, so that what grows with the number of works would show. Linux only.
+small network, so that what grows with the number of works would show. Linux only. The full bench, 10,000 works against
+100,000: ``morelli bench memory --works 10000``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from pathlib import Path
 import material
 import timing
 import yaml
+from pictures import SIDE, pictures
 from timing import Row
-
-SIZE = 64
 
 
 def peak(*arguments: object) -> float:
@@ -60,20 +60,23 @@ def unshared(pid: int) -> float:
 
 def peaks(out: Path, works: int) -> dict[str, float]:
     """Bytes for each of the three jobs over a painted collection of ``works``."""
-    material.painted_collection(out, works, SIZE)
-    painting = out / f"painting-{SIZE}-{works}"
+    source = pictures(out, works)
     here = out / f"memory-{works}-{os.getpid()}"
     here.mkdir()
     settings = material.recipe(
-        "resnet18", 1, 64, phases=[{"epochs": 2}], neck={"kind": "gru", "width": 32}, training={"workers": 0}
+        "resnet18",
+        1,
+        SIDE,
+        tasks=["style"],
+        phases=[{"epochs": 2}],
+        neck={"kind": "gru", "width": 32},
+        training={"workers": 0},
     )
     file = here / "recipe.yaml"
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     collection, run = here / "collection", here / "run"
-    source = painting / "wikiart"
-    lists = ("--lists", painting / "wikiart_csv")
     return {
-        "collect": peak("collect", source, *lists, "--out", collection, "--size", SIZE, "--min-works", 1),
+        "collect": peak("collect", source, "--out", collection, "--size", SIDE, "--min-works", 1),
         "train (cached)": peak("train", file, "--data", collection, "--out", run),
         "predict": peak("predict", run, source, "--out", here / "table.parquet"),
     }
@@ -95,4 +98,4 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    timing.main(measure, works=300, rounds=1)
+    timing.main(measure, works=1000, rounds=1)

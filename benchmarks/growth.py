@@ -5,16 +5,13 @@
 
 ``growth.json`` has seconds by size, ``growth.png`` the figure, on logarithmic axes, with the slope of each line (1 is
 linear). Seconds are those of the processor, of this process and its workers together: other work on the machine hardly
-moves them. Pictures are painted at 64 pixels, and the network is small: what matters is how cost grows, and large sizes
-take no day to paint. Beyond ``PAINTED`` works each further one is a painted work cut, mirrored and tinted anew, for
-painting 100,000 would take half an hour; the perceptual hash takes them for different works.
+moves them. Pictures are of 64 pixels (see ``pictures.py``), and the network is small: what matters is how cost grows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shutil
 from collections.abc import Callable
@@ -24,10 +21,9 @@ import material
 import numpy as np
 import pandas as pd
 import yaml
-from PIL import Image
+from pictures import SIDE, pictures
 
 from morelli.collection.collect import CollectOptions, collect
-from morelli.collection.painter import paint
 from morelli.files import write_json
 from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
@@ -36,7 +32,6 @@ from morelli.jobs.train import train
 from morelli.judgement.predictions import read
 from morelli.judgement.search import Index
 
-SIDE, PAINTED = 64, 3000
 STEPS = ("collect", "cached epoch", "predict", "audit", "index")
 
 
@@ -113,46 +108,6 @@ def recipe(folder: Path, epochs: int) -> Path:
     file = folder / f"recipe-{epochs}.yaml"
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return file
-
-
-def pictures(out: Path, works: int) -> Path:
-    """A folder of ``works`` pictures, one folder a style."""
-    different = min(works, PAINTED)
-    painted = out / f"painted-{different}"
-    if not (painted / "wikiart_csv").exists():
-        shutil.rmtree(painted, ignore_errors=True)
-        paint(painted, different, size=SIDE)
-    files = sorted((painted / "wikiart").glob("*/*.jpg"))
-    np.random.default_rng(0).shuffle(files)  # type: ignore[arg-type]
-    folder = out / f"pictures-{works}"
-    for number in range(works):
-        source = files[number % len(files)]
-        target = folder / source.parent.name / f"{source.stem}-{number:06d}.jpg"
-        if target.exists():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if number < len(files):
-            os.link(source, target)
-        else:
-            varied(source, number).save(target, quality=90)
-    return folder
-
-
-def varied(source: Path, number: int) -> Image.Image:
-    """Another cut of a picture, perhaps mirrored or turned, in other colours."""
-    rng = np.random.default_rng(number)
-    with Image.open(source) as image:
-        picture = image.convert("RGB")
-    width, height = picture.size
-    left, top = rng.uniform(0, 0.4, 2) * (width, height)
-    right, bottom = (width, height) - rng.uniform(0, 0.4, 2) * (width, height)
-    picture = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(left, top, right, bottom))
-    if rng.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if rng.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.ROTATE_90)
-    pixels = np.asarray(picture, np.float32)[..., rng.permutation(3)] * rng.uniform(0.6, 1.2, 3)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def slope(found: dict[str, dict[str, float]], step: str) -> float:

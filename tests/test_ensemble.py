@@ -58,7 +58,7 @@ def test_in_training_each_member_has_its_own_logits_and_gradient() -> None:
 
 
 @pytest.mark.parametrize("contrastive", [None, {"tasks": ["style"], "projection": 8}])
-def test_members_are_trained_evaluated_and_audited(tmp_path, contrastive) -> None:
+def test_members_are_trained_and_evaluated(tmp_path, contrastive) -> None:
     collection = painted_collection(tmp_path, 90)
     changes = {
         "image": {"size": 32},
@@ -70,7 +70,6 @@ def test_members_are_trained_evaluated_and_audited(tmp_path, contrastive) -> Non
     run = tmp_path / "run"
     morelli(f"train {recipe_file(tmp_path, **changes)} --data {collection} --out {run}")
     morelli(f"evaluate {run}")
-    morelli(f"audit {run} --folds 2 --epochs 1")
     assert json.loads((run / "scores-test.json").read_text())["tasks"]["style"]["accuracy"] > 0.3
 
 

@@ -15,10 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-import material
 import timing
-import yaml
-from pictures import SIDE, pictures
+from pictures import SIDE, pictures, small_recipe
 from timing import Row
 
 
@@ -63,17 +61,7 @@ def peaks(out: Path, works: int) -> dict[str, float]:
     source = pictures(out, works)
     here = out / f"memory-{works}-{os.getpid()}"
     here.mkdir()
-    settings = material.recipe(
-        "resnet18",
-        1,
-        SIDE,
-        tasks=["style"],
-        phases=[{"epochs": 2}],
-        neck={"kind": "gru", "width": 32},
-        training={"workers": 0},
-    )
-    file = here / "recipe.yaml"
-    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    file = small_recipe(here, 2)
     collection, run = here / "collection", here / "run"
     return {
         "collect": peak("collect", source, "--out", collection, "--size", SIDE, "--min-works", 1),

@@ -17,11 +17,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import material
 import numpy as np
 import pandas as pd
-import yaml
-from pictures import SIDE, pictures
+from pictures import SIDE, pictures, small_recipe
+from running import save
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.files import write_json
@@ -70,13 +69,13 @@ def measure(out: Path, works: int) -> dict[str, float]:
 
     collection, run = here / "collection", here / "run"
     timed("collect", lambda: collect(CollectOptions(images, collection, size=SIDE, min_works=1)))
-    train(recipe(here, 1), collection, run)
+    train(small_recipe(here, 1), collection, run)
     # two epochs more, so that what a run costs once falls out
     begun = spent()
-    train(recipe(here, 1), collection, here / "one")
+    train(small_recipe(here, 1), collection, here / "one")
     one = spent() - begun
     begun = spent()
-    train(recipe(here, 3), collection, here / "three")
+    train(small_recipe(here, 3), collection, here / "three")
     seconds["cached epoch"] = (spent() - begun - one) / 2
     timed("predict", lambda: predict(run, [images], here / "table.parquet"))
     evaluate(run, "all")
@@ -94,22 +93,6 @@ def spent() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def recipe(folder: Path, epochs: int) -> Path:
-    """A small network: an epoch is mostly reading."""
-    settings = material.recipe(
-        "resnet18",
-        1,
-        SIDE,
-        tasks=["style"],
-        phases=[{"epochs": epochs}],
-        neck={"kind": "gru", "width": 32},
-        training={"workers": 0},
-    )
-    file = folder / f"recipe-{epochs}.yaml"
-    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
-    return file
-
-
 def slope(found: dict[str, dict[str, float]], step: str) -> float:
     """Of the line through the logarithms of size and seconds, from 3,000 works on, where there are two such sizes:
     below, what a step costs once hides how it grows."""
@@ -125,20 +108,13 @@ def slope(found: dict[str, dict[str, float]], step: str) -> float:
 def figure(found: dict[str, dict[str, float]], file: Path) -> None:
     from matplotlib.figure import Figure
 
-    from morelli.files import replacing
-
     drawing = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = drawing.subplots()
     sizes = sorted(map(int, found))
     for step, mark in zip(STEPS, "osD^v", strict=True):
         seconds = [found[str(size)][step] for size in sizes]
         axes.loglog(sizes, seconds, marker=mark, label=f"{step} (slope {slope(found, step):.2f})")
-    axes.set_xlabel("works")
-    axes.set_ylabel("processor seconds")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    with replacing(file) as temporary:
-        drawing.savefig(temporary, format="png", dpi=150)
+    save(drawing, axes, file, "works", "processor seconds")
 
 
 if __name__ == "__main__":

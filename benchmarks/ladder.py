@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from running import scored, train_and_evaluate
 
 from morelli.files import replacing
-from morelli.jobs.evaluate import evaluate
-from morelli.jobs.train import train
+from morelli.judgement.metrics import count_answers, per_class
 from morelli.judgement.predictions import read
 
 THIRD = "backbone={name: resnet18, stage: 3, grid: %s, weights: [resnet18-to-layer3.safetensors, pretrained]}"
@@ -77,12 +77,9 @@ def main() -> None:
     for seed in options.seeds:
         for rung in chosen:
             run = folder_of(options.out, rung) / f"seed-{seed}"
-            if not (run / "scores-test.json").exists():
+            if not scored(run):
                 changes = [*RUNGS[rung], f"phases.0.epochs={options.epochs}", f"seed={seed}"]
-                train(
-                    Path("morelli"), options.data, run, changes, (run / "checkpoints" / "last.ckpt").exists()
-                )
-                evaluate(run)
+                train_and_evaluate("morelli", options.data, run, changes)
             with replacing(options.out / "ladder.md") as temporary:
                 temporary.write_text(table(options.out))
 
@@ -103,13 +100,9 @@ def answers_of(runs: list[Path], task: str) -> Answers:
 
 
 def scores(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> tuple[float, float]:
-    """Accuracy and macro-F1 over the classes that occur, each the mean over seeds, in per cent."""
+    """Accuracy and macro-F1, each the mean over seeds, in per cent."""
     classes = int(max(labels.max(), answers.max())) + 1
-    f1 = []
-    for each in answers:
-        right = np.bincount(labels[labels == each], minlength=classes)
-        sizes = np.bincount(labels, minlength=classes) + np.bincount(each, minlength=classes)
-        f1.append(np.mean((2 * right / np.maximum(sizes, 1))[np.bincount(labels, minlength=classes) > 0]))
+    f1 = [per_class(count_answers(labels, each, classes)).macro("f1") for each in answers]
     return 100 * float(np.mean(answers == labels)), 100 * float(np.mean(f1))
 
 
@@ -135,7 +128,7 @@ def table(out: Path) -> str:
         + " | parameters | s an epoch | seeds |",
         "|---|" + "---|" * (len(TASKS) + 3),
     ]
-    lines += floors(runs_of(out, "ours") or next((runs_of(out, r) for r in RUNGS if runs_of(out, r)), []))
+    lines += floors(ours or next((runs_of(out, r) for r in RUNGS if runs_of(out, r)), []))
     for rung in RUNGS:
         runs = runs_of(out, rung)
         if runs:

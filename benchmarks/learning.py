@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from running import save, scored, train_and_evaluate
 
 from morelli.collection.collection import Collection
 from morelli.files import replacing, write_json
-from morelli.jobs.evaluate import evaluate
-from morelli.jobs.train import train
 
 TASKS = ("style", "genre", "artist")
 Found = dict[
@@ -42,11 +41,9 @@ def main() -> None:
         for share in options.shares:
             folder = options.out / f"share-{share:g}"
             run = folder / f"seed-{seed}"
-            if not (run / "scores-test.json").exists():
+            if not scored(run):
                 part = thinned(options.data, folder / f"collection-{seed}", share, seed)
-                resume = (run / "checkpoints" / "last.ckpt").exists()
-                train(Path(options.recipe), part, run, [f"seed={seed}"], resume)
-                evaluate(run)
+                train_and_evaluate(options.recipe, part, run, [f"seed={seed}"])
             found = scores(options.out)
             with replacing(options.out / "learning.md") as temporary:
                 temporary.write_text(table(found))
@@ -125,12 +122,7 @@ def figure(found: Found, file: Path) -> None:
     ticks = [100 * share for share in found]
     axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("share of the training split")
-    axes.set_ylabel("accuracy on the test split, %")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    with replacing(file) as temporary:
-        drawing.savefig(temporary, format="png", dpi=150)
+    save(drawing, axes, file, "share of the training split", "accuracy on the test split, %")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
+import material
 import numpy as np
+import yaml
 from PIL import Image
 
 from morelli.collection.painter import paint
@@ -56,3 +58,19 @@ def varied(source: Path, number: int) -> Image.Image:
         picture = picture.transpose(Image.Transpose.ROTATE_90)
     pixels = np.asarray(picture, np.float32)[..., rng.permutation(3)] * rng.uniform(0.6, 1.2, 3)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def small_recipe(folder: Path, epochs: int) -> Path:
+    """A small network for such pictures: an epoch is mostly reading."""
+    settings = material.recipe(
+        "resnet18",
+        1,
+        SIDE,
+        tasks=["style"],
+        phases=[{"epochs": epochs}],
+        neck={"kind": "gru", "width": 32},
+        training={"workers": 0},
+    )
+    file = folder / f"recipe-{epochs}.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    return file

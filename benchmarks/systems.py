@@ -23,9 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from running import scored, train_and_evaluate
+
 from morelli.jobs.audit import audit
-from morelli.jobs.evaluate import evaluate
-from morelli.jobs.train import train
 
 RESNET = "backbone={name: resnet18, stage: 3, grid: %s, weights: [resnet18-to-layer3.safetensors]}"
 MOBILENET = (
@@ -72,11 +72,9 @@ def main() -> None:
         if options.only and name not in options.only:
             continue
         run = options.out / name
-        if not (run / "scores-test.json").exists():
+        if not scored(run):
             begun = time.perf_counter()
-            resume = (run / "checkpoints" / "last.ckpt").exists()
-            train(Path(name), options.data, run, changes, resume, options.out / start if start else None)
-            evaluate(run)
+            train_and_evaluate(name, options.data, run, changes, options.out / start if start else None)
             (run / "minutes.txt").write_text(f"{(time.perf_counter() - begun) / 60:.1f}\n")
         audit(run, rule)
         (options.out / "systems.md").write_text(table(options.out))

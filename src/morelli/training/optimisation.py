@@ -18,8 +18,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Neck, heads and learned task weights at ``phase.lr``; backbone stages at ``backbone_lr`` (a tenth of
     ``lr`` where not given), times ``decay`` for each stage further from the neck, and a backbone beside it all at
-    ``backbone_lr``. Biases and norms have no
-    weight decay."""
+    ``backbone_lr``. Biases and norms have no weight decay."""
     groups: list[dict[str, Any]] = []
     rest = [p for n, p in network.named_parameters() if not n.startswith("backbone.")]
     _add(groups, rest, phase.lr, weight_decay)

@@ -51,13 +51,14 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
     names = {task: [str(number) for number in range(20)] for task in ("artist", "style", "genre")}
     network = Network(material.recipe("resnet50"), names).to(device, memory_format=torch.channels_last)
     images = torch.randn(works, 3, 224, 224, device=device).to(memory_format=torch.channels_last)
-    maps = torch.randn(works, 2048, 7, 7, device=device)
+    channels = network.backbone.channels
+    maps = torch.randn(works, channels, *network.backbone.grid, device=device)
     contenders = [Contender("backbone", learning(network.backbone, images, precision))]
     for kind in NECKS:
         settings = material.recipe("resnet50", neck={"kind": kind, "width": 256})
         neck = Network(settings, names, network.backbone).neck.to(device)
         contenders.append(Contender(kind, learning(neck, maps, precision)))
-    bare = BareLSTM(2048, 256).to(device)
+    bare = BareLSTM(channels, 256).to(device)
     tokens = maps.flatten(2).transpose(1, 2).contiguous()
     contenders.append(Contender("bare", learning(bare, tokens, precision)))
     seconds = alternate(contenders, rounds)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-CLASSES, SIZE = 20, 224
+BACKBONE, CLASSES, SIZE = "resnet50", 20, 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -28,8 +28,8 @@ class StudentNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = timm.create_model("resnet50", num_classes=0, global_pool="")
-        self.lstm = nn.LSTM(2048, 256, batch_first=True)
+        self.backbone = timm.create_model(BACKBONE, num_classes=0, global_pool="")
+        self.lstm = nn.LSTM(self.backbone.num_features, 256, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(256, CLASSES) for _ in range(3))
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -251,6 +251,40 @@ def test_bench_keeps_the_results_of_others(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads((out / "bench.json").read_text()) == second
 
 
+@pytest.mark.parametrize(
+    ("name", "works", "paths"),
+    [
+        ("epoch", 60, {"cached epoch"}),
+        ("step", 0, {"fine-tuning step"}),
+        ("neck", 2, {"neck lstm", "neck gru", "neck rowcol", "neck convlstm", "neck mean"}),
+        ("predict", 4, {"predict"}),
+        ("start", 1, {"start-up"}),
+        ("memory", 30, {"memory of collect", "memory of train (cached)", "memory of predict"}),
+    ],
+)
+def test_every_other_benchmark_gives_its_ratios(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, works: int, paths: set[str]
+) -> None:
+    """Each as it is, but for small networks and small pictures in the place of ResNet-50s and of large ones."""
+    monkeypatch.syspath_prepend(str(job.benchmarks_folder()))
+    material, peers = importlib.import_module("material"), importlib.import_module("peers")
+    real, originals = material.recipe, material.originals
+    monkeypatch.setattr(
+        material, "recipe", lambda backbone, stage="last", size=224, **more: real("resnet18", 1, size, **more)
+    )
+    monkeypatch.setattr(material, "originals", lambda out, works, side=96: originals(out, works, 96))
+    monkeypatch.setattr(peers, "BACKBONE", "resnet18")
+    monkeypatch.setattr(peers, "SIZE", 64)
+    monkeypatch.setattr(torch, "compile", lambda module: module)  # for minutes, by a compiler that may not be there
+    benchmark = importlib.import_module(f"bench_{name}")
+    for constant in {"BATCH", "STUDENT_BATCH", "FEW"} & set(vars(benchmark)):
+        monkeypatch.setattr(benchmark, constant, 4)
+    rows = benchmark.measure(tmp_path, works, 1)
+    assert {row.path for row in rows} == paths
+    for row in rows:
+        assert row.note if not row.ratios else row.ratios[0] > 0, row
+
+
 def test_wrong_calls_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError, match="NAME colect: there is no such benchmark; choose among collect, epoch"

@@ -63,8 +63,9 @@ class FeatureMap(nn.Module):
         self.readout: Readout | None = None
         with torch.no_grad():
             blank = torch.zeros(1, 3, image_size, image_size)
-            self.deepest = len(self.eval()._own_maps(blank)) - 1  # of the maps, its own last stage's
-            maps = self.maps(blank)
+            own = self.eval()._own_maps(blank)
+            self.deepest = len(own) - 1  # of the maps, its own last stage's
+            maps = own + self._maps_beside(blank)
             if statistics:
                 self.readout = Readout([each.shape[1] for each in maps])
             shape = self.read_out(maps).shape
@@ -88,10 +89,13 @@ class FeatureMap(nn.Module):
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The map of each stage, then those of the backbone beside; pooled where a grid is set."""
+        return self._own_maps(images) + self._maps_beside(images)
+
+    def _maps_beside(self, images: Tensor) -> list[Tensor]:
         if self.beside is None:
-            return self._own_maps(images)
+            return []
         scale, shift = self.recolour
-        return self._own_maps(images) + self.beside.maps(images * scale + shift)
+        return self.beside.maps(images * scale + shift)
 
     def _own_maps(self, images: Tensor) -> list[Tensor]:
         n = self.patches

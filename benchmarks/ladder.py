@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +64,28 @@ TASKS = ("style", "genre", "artist")
 Answers = tuple[NDArray[np.int64], NDArray[np.int64]]  # labels (N,), answers (seeds, N)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(
+    rungs: dict[str, list[str]] = RUNGS,
+    reference: str = "ours",
+    about: str = __doc__ or "",
+    name: str = "ladder",
+) -> None:
+    """The command line: ``rungs``, {name: changes to the recipe}, each against ``reference``; writes ``name.md``."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--only", nargs="*", choices=list(RUNGS), help="some of the rungs")
+    parser.add_argument("--only", nargs="*", choices=list(rungs), help="some of the rungs")
     options = parser.parse_args()
-    chosen = options.only or list(RUNGS)
     for seed in options.seeds:
-        for rung in chosen:
+        for rung in options.only or rungs:
             run = folder_of(options.out, rung) / f"seed-{seed}"
             if not scored(run):
-                changes = [*RUNGS[rung], f"phases.0.epochs={options.epochs}", f"seed={seed}"]
+                changes = [*rungs[rung], f"phases.0.epochs={options.epochs}", f"seed={seed}"]
                 train_and_evaluate("morelli", options.data, run, changes)
-            with replacing(options.out / "ladder.md") as temporary:
-                temporary.write_text(table(options.out))
+            with replacing(options.out / f"{name}.md") as temporary:
+                temporary.write_text(table(options.out, rungs, reference))
 
 
 def folder_of(out: Path, rung: str) -> Path:
@@ -120,25 +124,25 @@ def drawn(answers: Answers, other: Answers | None, draws: int = 1000) -> NDArray
     return np.percentile(found, [2.5, 97.5], axis=0)
 
 
-def table(out: Path) -> str:
-    ours = runs_of(out, "ours")
+def table(out: Path, rungs: Iterable[str], reference: str) -> str:
+    ours = runs_of(out, reference)
     lines = [
         "| rung | "
         + " | ".join(f"{task}: accuracy (95 %) / macro-F1" for task in TASKS)
         + " | parameters | s an epoch | seeds |",
         "|---|" + "---|" * (len(TASKS) + 3),
     ]
-    lines += floors(ours or next((runs_of(out, r) for r in RUNGS if runs_of(out, r)), []))
-    for rung in RUNGS:
+    lines += floors(ours or next((runs_of(out, r) for r in rungs if runs_of(out, r)), []))
+    for rung in rungs:
         runs = runs_of(out, rung)
         if runs:
             cells = [cell(answers_of(runs, task)) for task in TASKS]
             lines.append(f"| {rung} | {' | '.join(cells)} | {cost(runs)} | {len(runs)} |")
     if ours:
-        lines += ["", "| ours minus | " + " | ".join(TASKS) + " |", "|---|" + "---|" * len(TASKS)]
-        for rung in RUNGS:
+        lines += ["", f"| {reference} minus | " + " | ".join(TASKS) + " |", "|---|" + "---|" * len(TASKS)]
+        for rung in rungs:
             runs = runs_of(out, rung)
-            if rung != "ours" and runs:
+            if rung != reference and runs:
                 cells = [difference(answers_of(runs, task), answers_of(ours, task)) for task in TASKS]
                 lines.append(f"| {rung} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

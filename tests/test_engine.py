@@ -50,7 +50,11 @@ def far(made: Tensor, expected: Tensor) -> float:
         (
             "resnet18",
             [1, 2],
-            {"readout": "statistics", "beside": {"name": "mobilenetv2_050", "weights": "none"}},
+            {
+                "readout": "statistics",
+                "mirrored": True,
+                "beside": {"name": "mobilenetv2_050", "weights": "none"},
+            },
         ),
     ],
 )

@@ -71,8 +71,9 @@ def test_a_norm_before_its_convolution_stays() -> None:
     torch.testing.assert_close(maps(folded, images), maps(made.backbone, images), rtol=1e-3, atol=1e-4)
 
 
-def test_patches_are_read_as_before() -> None:
-    made = network("resnet18", 1, 64, patches=2)
+@pytest.mark.parametrize("more", [{"patches": 2}, {"mirrored": True}])
+def test_several_passes_for_an_image_are_read_as_before(more: dict[str, Any]) -> None:
+    made = network("resnet18", 1, 64, **more)
     images = torch.randn(2, 3, 64, 64)
     folded = fold_batch_norms(made)
     assert norms(folded) == 0

@@ -33,7 +33,8 @@ class FeatureMap(nn.Module):
 
     Maps of several stages, and those of a backbone ``beside`` this one, are joined on the grid of the last stage; with
     ``statistics`` they are read out instead (:class:`~morelli.network.readout.Readout`), and ``layout`` says what
-    stands where in the result (B, L, 1, 1).
+    stands where in the result (B, L, 1, 1). Where ``mirrored``, the result is the mean of that for the image and of
+    that for its mirror image, turned back.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class FeatureMap(nn.Module):
         beside: FeatureMap | None = None,
         statistics: bool = False,
         inner: Sequence[int] = (),
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
-        self.trunk, self.beside, self.inner = trunk, beside, list(inner)
+        self.trunk, self.beside, self.inner, self.mirrored = trunk, beside, list(inner), mirrored
         self.patches = patches or 1
         grid = grid or 1 if patches else grid
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
@@ -85,7 +87,10 @@ class FeatureMap(nn.Module):
             self.recolour = torch.stack([numbers[1], numbers[0] - numbers[2]]) / numbers[3]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        return self.read_out(self.maps(images))
+        features = self.read_out(self.maps(images))
+        if not self.mirrored:
+            return features
+        return (features + self.read_out(self.maps(images.flip(3))).flip(3)) / 2
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The map of each stage, then those of the backbone beside; pooled where a grid is set."""
@@ -177,7 +182,8 @@ def build_backbone(
 
     def make(trunk: nn.Module) -> FeatureMap:
         statistics, inner = settings.readout == "statistics", inner_stages(settings)
-        return FeatureMap(trunk, image_size, settings.grid, settings.patches, beside, statistics, inner)
+        shape = (image_size, settings.grid, settings.patches)
+        return FeatureMap(trunk, *shape, beside, statistics, inner, settings.mirrored)
 
     failures = []
     for choice in choices:

@@ -101,7 +101,7 @@ class Network(nn.Module):
         return {
             "image": {"size": recipe.image.size},
             "backbone": {
-                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout"}),
+                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout", "mirrored"}),
                 "beside": recipe.backbone.beside and recipe.backbone.beside.name,
                 "weights": backbone.weights_used,
                 "channels": backbone.channels,

@@ -66,6 +66,7 @@ def _watched(backbone: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str
     finally:
         for hook in hooks:
             hook.remove()
+    pairs = list(dict.fromkeys(pairs))  # a backbone that reads images mirrored too passes each pair twice
     once = {conv for conv, _ in pairs if sum(conv == other for other, _ in pairs) == 1}
     return before, [(conv, norm) for conv, norm in pairs if conv in once]
 

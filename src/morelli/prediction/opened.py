@@ -29,23 +29,48 @@ def opened(model: Model, pixels: Tensor) -> tuple[Model, Tensor]:
     backbone = model.network.backbone
     if not backbone.layout:
         return model, model.features(pixels)
+    images = normalise(pixels.to(model.device), model.mean, model.std)
     with torch.inference_mode(), autocast(model.precision, model.device):
-        maps = backbone.maps(normalise(pixels.to(model.device), model.mean, model.std))
+        maps = backbone.maps(images)
+        turned = [each.flip(3) for each in backbone.maps(images.flip(3))] if backbone.mirrored else []
     network = copy.copy(model.network)
     network._modules = dict(network._modules)
-    network.neck = _Opened(model.network.neck, backbone, [each.clone() for each in maps]).eval()
+    network.neck = _Opened(model.network.neck, backbone, _clones(maps), _clones(turned)).eval()
     return replace(model, network=network), maps[backbone.deepest]
 
 
-class _Opened(Neck):
-    """From the first rows of the deepest map to the vector; of the other maps it takes as large a share."""
+def _clones(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Outside inference mode, so that gradients may pass beside them."""
+    return [each.clone() for each in maps]
 
-    def __init__(self, neck: Neck, backbone: FeatureMap, maps: Sequence[Tensor]) -> None:
+
+class _Opened(Neck):
+    """From the first rows of the deepest map to the vector; of the other maps it takes as large a share.
+
+    What is changed in the deepest map is changed in that of the mirror image as well, of which ``turned`` are the maps,
+    turned back (none where the backbone does not read it).
+    """
+
+    def __init__(
+        self, neck: Neck, backbone: FeatureMap, maps: Sequence[Tensor], turned: Sequence[Tensor]
+    ) -> None:
         super().__init__()
-        self.neck, self.backbone, self.maps, self.dim = neck, backbone, list(maps), neck.dim
+        self.neck, self.backbone, self.dim = neck, backbone, neck.dim
+        self.maps, self.turned = list(maps), list(turned)
 
     def forward(self, features: Tensor) -> Tensor:
-        share = features.shape[2] / self.maps[self.backbone.deepest].shape[2]
-        maps = [each[:, :, : math.ceil(each.shape[2] * share)] for each in self.maps]
-        maps[self.backbone.deepest] = features
-        return self.neck(self.backbone.read_out(maps))
+        deepest = self.backbone.deepest
+        rows = features.shape[2]
+        readout = self._readout(self.maps, features)
+        if self.turned:
+            change = features - self.maps[deepest][:, :, :rows]
+            mirrored = self._readout(self.turned, self.turned[deepest][:, :, :rows] + change)
+            readout = (readout + mirrored) / 2
+        return self.neck(readout)
+
+    def _readout(self, maps: Sequence[Tensor], features: Tensor) -> Tensor:
+        """Of the maps' rows as far as ``features``, which stands for the deepest, goes."""
+        share = features.shape[2] / maps[self.backbone.deepest].shape[2]
+        cut = [each[:, :, : math.ceil(each.shape[2] * share)] for each in maps]
+        cut[self.backbone.deepest] = features
+        return self.backbone.read_out(cut)

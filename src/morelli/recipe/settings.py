@@ -33,6 +33,7 @@ class Backbone(_Strict):
     ``readout`` is what it gives the neck: the ``map``, or the ``statistics`` of the map of each stage, at its own
     grain: means and covariances of its channels (of a map wider than 256 channels, variances). ``beside`` is a second
     backbone that sees the same image, and adds its maps or statistics; it learns only where all of the first does.
+    With ``mirrored`` they read each image twice, as it is and mirrored left to right, and give the mean of both.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
     order. ``grid`` averages the feature map to grid × grid tokens. ``patches`` cuts the image into
@@ -47,7 +48,14 @@ class Backbone(_Strict):
     grid: int | None = Field(None, ge=1, le=64)
     patches: int | None = Field(None, ge=1, le=16)
     options: dict[str, Any] = {}
+    mirrored: bool = False
     beside: Backbone | None = None
+
+    @model_validator(mode="after")
+    def _mirrored_together(self) -> Backbone:
+        if self.beside is not None and self.beside.mirrored:
+            raise ValueError("a backbone beside sees what the first one sees; put mirrored there alone")
+        return self
 
 
 class Neck(_Strict):

@@ -114,6 +114,7 @@ def _trunk(facts: dict[str, Any]) -> list[_Block]:
             (
                 _join(backbone.get("name"), _cut(stage)),
                 f"and {backbone['beside']} beside it" if backbone.get("beside") else None,
+                "mean of image and mirror image" if backbone.get("mirrored") else None,
                 patches and f"sees {patches} × {patches} patches, one by one",
                 weights and ("random weights" if weights == "none" else f"weights: {weights}"),
                 f"map {shape}" if shape and not read_out else None,

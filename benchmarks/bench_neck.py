@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from morelli.network.network import Network
 from morelli.prediction.device import autocast, best_device, choose_precision
 
-NECKS = ("lstm", "gru", "rowcol", "convlstm", "mean")
+NECKS = ("lstm", "gru", "mingru", "rowcol", "convlstm", "mean")
 
 
 def learning(module: Callable[[Tensor], Tensor], batch: Tensor, precision: str) -> Callable[[], None]:

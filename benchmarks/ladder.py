@@ -45,6 +45,9 @@ RUNGS: dict[str, list[str]] = {
     "two-way LSTM, mean of states": [
         SMALL, "neck={kind: lstm, width: 256, bidirectional: true, pool: mean, dropout: 0.3}"
     ],
+    "two-way minGRU, mean of states": [
+        SMALL, "neck={kind: mingru, width: 256, bidirectional: true, pool: mean, dropout: 0.3}"
+    ],
     "row and column GRU, attention": [SMALL, "neck={kind: rowcol, width: 128, dropout: 0.5}"],
     "the same, fused with mean and deviation": [
         SMALL, "neck={kind: rowcol, width: 128, statistics: [moments], dropout: 0.5}"

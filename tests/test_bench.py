@@ -256,7 +256,7 @@ def test_bench_keeps_the_results_of_others(tmp_path: Path, monkeypatch: pytest.M
     [
         ("epoch", 60, {"cached epoch"}),
         ("step", 0, {"fine-tuning step"}),
-        ("neck", 2, {"neck lstm", "neck gru", "neck rowcol", "neck convlstm", "neck mean"}),
+        ("neck", 2, {"neck lstm", "neck gru", "neck mingru", "neck rowcol", "neck convlstm", "neck mean"}),
         ("predict", 4, {"predict"}),
         ("start", 1, {"start-up"}),
         ("memory", 30, {"memory of collect", "memory of train (cached)", "memory of predict"}),

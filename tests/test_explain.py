@@ -156,7 +156,7 @@ def test_every_neck_is_explained(kind: str, collection: Collection, tmp_path: Pa
     assert ("attention.png" in found["files"]) is attends
     page = (Path(found["folder"]) / "index.html").read_text()
     assert ("Attention of the neck" in page) is attends
-    assert found["trace"]["ordered"] is (kind in ("lstm", "gru", "convlstm"))
+    assert found["trace"]["ordered"] is (kind in ("lstm", "gru", "mingru", "convlstm"))
     assert found["tasks"]["style"]["story"].startswith(
         "After reading" if found["trace"]["ordered"] else "Shown"
     )

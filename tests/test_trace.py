@@ -14,7 +14,9 @@ from morelli.prediction.trace import beginnings, read_trace
 from morelli.recipe import Neck
 
 ONE_WAY = [
-    Neck(kind=kind, width=6, pool=p) for kind in ("lstm", "gru") for p in ("last", "mean", "attention")
+    Neck(kind=kind, width=6, pool=p)
+    for kind in ("lstm", "gru", "mingru")
+    for p in ("last", "mean", "attention")
 ]
 TWO_WAYS = [Neck(kind="lstm", width=6, pool=p, bidirectional=True) for p in ("last", "mean", "attention")]
 
@@ -78,9 +80,9 @@ def test_the_last_step_is_the_answer_and_every_cell_is_read_once(kind, both):
         np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
         assert np.ptp(table[:, 0]) > 1e-4, "a belief that never moves would pass any test"
     assert sorted(trace.cells.ravel().tolist()) == list(range(64))
-    recurrent = kind in ("lstm", "gru")
+    recurrent = kind in ("lstm", "gru", "mingru")
     assert len(trace) == (64 if recurrent else 8) and trace.unit == ("token" if recurrent else "row")
-    assert trace.ordered is (kind in ("lstm", "gru", "convlstm"))
+    assert trace.ordered is (kind in ("lstm", "gru", "mingru", "convlstm"))
     words = "both directions" if both else "at this point of its reading"
     assert (words if trace.ordered else f"neck ({kind}) reads the whole painting at once") in trace.meaning
 

@@ -1,6 +1,6 @@
 """Necks: the feature map (B, C, h, w) becomes one vector (B, D).
 
-``lstm`` and ``gru`` read the tokens one after another along a scan, ``convlstm`` row after row, ``rowcol`` all
+``lstm``, ``gru`` and ``mingru`` read the tokens along a scan, ``convlstm`` row after row, ``rowcol`` all
 rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence, and ``statistics`` has only
 the pooled statistics that any other neck may be fused with. Every neck normalises its tokens first, because the
 scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from morelli import recipe
 from morelli.errors import RecipeError
 from morelli.network.convlstm import RowConvLSTM
+from morelli.network.mingru import MinGRU
 from morelli.network.pooling import AttentionPool, MeanPool
 from morelli.network.readout import Part, Readout
 from morelli.network.scan import rows_as_tokens, scan
@@ -54,7 +55,7 @@ class TokenNeck(Neck):
 
 
 class RecurrentNeck(TokenNeck):
-    """An LSTM or a GRU over the tokens; D = width, or 2 · width when bidirectional.
+    """An LSTM, a GRU or a minGRU over the tokens; D = width, or 2 · width when bidirectional.
 
     ``pool`` last takes the final hidden state of each direction (the backward one has then read the whole
     sequence from its end); mean and attention pool the states of all tokens. ``dropout`` acts between
@@ -193,6 +194,7 @@ class FusedNeck(Neck):
 NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "lstm": RecurrentNeck,
     "gru": RecurrentNeck,
+    "mingru": RecurrentNeck,
     "convlstm": RowConvLSTMNeck,
     "rowcol": RowColumnNeck,
     "mean": PoolNeck,
@@ -217,15 +219,19 @@ def build_neck(
         )
     if layout:
         return FusedNeck(settings, channels, None, layout)
-    if settings.tokens == "rows" and settings.kind not in ("lstm", "gru"):
-        raise RecipeError(f"neck.tokens: rows is for lstm and gru, not for {settings.kind}; leave it out")
+    if settings.tokens == "rows" and NECKS[settings.kind] is not RecurrentNeck:
+        raise RecipeError(
+            f"neck.tokens: rows is for lstm, gru and mingru, not for {settings.kind}; leave it out"
+        )
     neck = NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
     if settings.statistics and not isinstance(neck, FusedNeck):
         return FusedNeck(settings, channels, neck)
     return neck
 
 
-def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU:
+def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU | MinGRU:
+    if settings.kind == "mingru":
+        return MinGRU(channels, settings.width, settings.layers, bidirectional, settings.dropout)
     kind = nn.LSTM if settings.kind == "lstm" else nn.GRU
     rnn = kind(
         channels,

@@ -61,12 +61,12 @@ class Backbone(_Strict):
 class Neck(_Strict):
     """How the tokens become one vector.
 
-    ``lstm`` and ``gru`` read the tokens along ``scan``: one a cell of the map, or with ``tokens: rows`` one a
-    row, all its cells flattened. ``convlstm`` reads row after row, with convolutions along the row instead of
-    full connections; ``rowcol`` reads rows and columns with two bidirectional GRUs; ``mean`` and ``attention``
-    pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to ``lstm`` and ``gru``
-    alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers`` to all
-    of these but ``convlstm``.
+    ``lstm``, ``gru`` and ``mingru``, a GRU whose steps are computed side by side, read the tokens along ``scan``: one a
+    cell of the map, or with ``tokens: rows`` one a row, all its cells flattened. ``convlstm`` reads row after row, with
+    convolutions along the row instead of full connections; ``rowcol`` reads rows and columns with two bidirectional
+    GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to
+    the first three alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers``
+    to all of these but ``convlstm``.
 
     ``statistics`` fuses what the neck reads with statistics of the whole map, in a vector ``fused`` wide:
     ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
@@ -74,7 +74,7 @@ class Neck(_Strict):
     ``members``, each with heads of its own, whose mean probabilities are the answer.
     """
 
-    kind: Literal["lstm", "gru", "convlstm", "rowcol", "mean", "attention", "statistics"] = "lstm"
+    kind: Literal["lstm", "gru", "mingru", "convlstm", "rowcol", "mean", "attention", "statistics"] = "lstm"
     scan: Scan = "row"
     tokens: Literal["cells", "rows"] = "cells"
     width: int = Field(256, ge=1, le=8192)

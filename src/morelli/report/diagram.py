@@ -20,6 +20,7 @@ _FONT, _TITLE = 9, 10
 _NECKS = {
     "lstm": "LSTM",
     "gru": "GRU",
+    "mingru": "minGRU",
     "convlstm": "ConvLSTM",
     "rowcol": "row + column GRU",
     "mean": "mean of the tokens",

@@ -14,6 +14,7 @@ from morelli.judgement.calibration import (
     apply_temperature,
     before_and_after,
     fit_temperature,
+    fit_temperature_and_prior,
     uncalibrated,
 )
 from morelli.judgement.predictions import TaskPredictions
@@ -97,6 +98,38 @@ def test_nonsense_is_refused() -> None:
     for t in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(DataError, match="positive"):
             apply_temperature(np.array([[0.5, 0.5]]), t)
+
+
+COUNTS = np.array([3000, 900, 300, 80, 20, 0])
+
+
+@pytest.mark.parametrize(("truth", "tau"), [(0.6, 0.8), (1.0, 0.0), (2.5, 0.4)])
+def test_a_known_temperature_and_prior_are_found(truth: float, tau: float) -> None:
+    """Of logits that lean towards frequent classes by τ times the logarithm of their share."""
+    logits, labels = honest_works(40000, 6, seed=9)
+    share = np.log((COUNTS + 1) / (COUNTS.sum() + 6))
+    t, found, shift = fit_temperature_and_prior(truth * (logits + tau * share), labels, COUNTS)
+    assert (t, found) == pytest.approx((truth, tau), rel=0.03, abs=0.02)
+    np.testing.assert_allclose(shift, -found * (share - share.mean()), atol=1e-9)
+    back = apply_temperature(softmax(truth * (logits + tau * share), axis=1), t, shift)
+    assert metrics.nll(labels, back) == pytest.approx(metrics.nll(labels, softmax(logits, axis=1)), rel=1e-3)
+
+
+def test_a_network_is_not_made_to_lean_towards_frequent_classes() -> None:
+    logits, labels = honest_works(20000, 6, seed=10)
+    share = np.log((COUNTS + 1) / (COUNTS.sum() + 6))
+    t, tau, shift = fit_temperature_and_prior(logits - 0.5 * share, labels, COUNTS)
+    assert tau == 0 and not shift.any()
+    assert t == pytest.approx(fit_temperature(logits - 0.5 * share, labels), rel=1e-3)
+    nothing = fit_temperature_and_prior(logits[:0], labels[:0], COUNTS)
+    assert nothing[:2] == (1.0, 0.0) and not nothing[2].any()
+
+
+def test_temperature_and_shift_by_hand_and_taken_back() -> None:
+    # p = (0.8, 0.2) at temperature 2 is 2 : 1; the second class is then worth four times as much
+    made = apply_temperature(np.array([[0.8, 0.2]]), 2.0, [0.0, np.log(4)])
+    np.testing.assert_allclose(made, [[1 / 3, 2 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(uncalibrated(made, 2.0, [0.0, np.log(4)]), [[0.8, 0.2]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("t", [0.5, 1.0, 2.3])

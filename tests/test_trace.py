@@ -27,6 +27,7 @@ def features_of(made):
 
 def chances(made, vectors, task):
     scores = made.network.heads[task](vectors) / made.temperature.get(task, 1.0)
+    scores = scores + torch.tensor(made.shift.get(task, 0.0))
     return scores.softmax(dim=1).detach().numpy()
 
 
@@ -67,7 +68,7 @@ def test_each_step_is_the_answer_to_the_tokens_read_so_far(neck, tokens):
 @pytest.mark.parametrize("kind", NECKS)
 def test_the_last_step_is_the_answer_and_every_cell_is_read_once(kind, both):
     made = model(Neck(kind=kind, width=6, bidirectional=both))
-    made.temperature = {"style": 3.0}
+    made.temperature, made.shift = {"style": 3.0}, {"artist": [0.0, 0.7, -0.2]}
     features = features_of(made)
     trace = read_trace(made, features)
     answer = made.predict(painting()[None])[0]

@@ -325,16 +325,15 @@ def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) 
         assert stored["tasks"][task]["accuracy"] == pytest.approx(right)
 
 
-def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibration", ["temperature", "temperature-and-prior"])
+def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibration: str) -> None:
     from sklearn.metrics import log_loss
 
     run = tmp_path / "r"
-    train(
-        recipe_file(tmp_path, phases=[{"epochs": 6, "train": "all", "lr": 1e-2, "backbone_lr": 1e-2}]),
-        data,
-        run,
-    )
-    temperature = json.loads((run / "model.json").read_text())["temperature"]
+    phases = [{"epochs": 6, "train": "all", "lr": 1e-2, "backbone_lr": 1e-2}]
+    train(recipe_file(tmp_path, phases=phases, training={"calibration": calibration}), data, run)
+    stored = json.loads((run / "model.json").read_text())
+    temperature, shift = stored["temperature"], stored["shift"]
     evaluate(run, "val")
     found = read(run / "predictions-val.parquet").tasks["style"]
     known = found.labels >= 0
@@ -346,6 +345,11 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path) -> None
 
     assert temperature["style"] != 1.0
     assert at(1.0) <= min(at(0.8), at(1.25)) + 1e-6
+    assert set(shift) == (set(temperature) if calibration == "temperature-and-prior" else set())
+    told = json.loads((run / "scores-val.json").read_text())["tasks"]["style"]["calibration"]
+    assert told["shift"] == shift.get("style")
+    assert told["after"]["nll"] == pytest.approx(at(1.0), rel=1e-4)
+    assert told["after"]["nll"] <= told["before"]["nll"]
 
 
 def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def _add_trust(
     # the file of this name holds the works just scored, also where they are another collection's
     validation = None if holds_it else validation_predictions(run, model, keep=split != "val")
     thresholds = model.facts.get("conformal", {})
-    for task, found in trust_scores(predictions, table, model.temperature, thresholds, validation).items():
+    trust = trust_scores(predictions, table, model.temperature, thresholds, validation, shift=model.shift)
+    for task, found in trust.items():
         scores["tasks"][task] |= found
 
 

@@ -18,7 +18,7 @@ from morelli.errors import RunError, StoppedError, UsageError
 from morelli.files import make_folder, replacing, write_text
 from morelli.jobs.evaluate import check_same_rows
 from morelli.jobs.reading import read_rows
-from morelli.judgement.calibration import apply_temperature, fit_temperature
+from morelli.judgement.calibration import apply_temperature, fit_temperature, fit_temperature_and_prior
 from morelli.judgement.conformal import fit_thresholds
 from morelli.network.network import Network
 from morelli.prediction.device import best_device, choose_precision
@@ -34,7 +34,7 @@ def train(
     resume: bool = False,
     start_from: Path | None = None,
 ) -> None:
-    """Trains, fits a temperature for each task on the validation split, and saves the model.
+    """Trains, calibrates each task on the validation split, and saves the model.
 
     ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and classes) this
     one begins with. Raises
@@ -93,10 +93,17 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
     readings = read_rows(model, collection, rows, "calibrating")
     model.facts["conformal"] = {}
     for task, names in model.vocabularies.items():
-        labels = collection.labels(task, names)[rows]
+        every = collection.labels(task, names)
+        labels, known = every[rows], every[collection.rows("train")]
         logits = np.log(np.clip(readings.probabilities[task], 1e-12, None))
-        model.temperature[task] = fit_temperature(logits, labels)
-        calibrated = apply_temperature(readings.probabilities[task], model.temperature[task])
+        if recipe.training.calibration == "temperature":
+            model.temperature[task] = fit_temperature(logits, labels)
+        else:
+            counts = np.bincount(known[known >= 0], minlength=len(names))
+            model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels, counts)
+            model.shift[task] = shift.tolist()
+        probabilities = readings.probabilities[task]
+        calibrated = apply_temperature(probabilities, model.temperature[task], model.shift.get(task))
         model.facts["conformal"][task] = fit_thresholds(labels, calibrated)
         write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
     save_model(model, out)

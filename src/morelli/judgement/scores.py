@@ -47,11 +47,12 @@ def trust_scores(
     thresholds: dict[str, dict[str, Any]],
     validation: Predictions | None,
     draws: int = 1000,
+    shift: dict[str, list[float]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """For each task how far its answers can be trusted, ready for JSON, to be added to its :func:`score`.
 
-    ``calibration``: figures before and after ``temperature`` (1 where a task has none); ``shots``: accuracy of
-    classes with many, medium and few works among the rows of ``table`` whose ``split`` is ``train``;
+    ``calibration``: figures before and after ``temperature`` and ``shift`` (1 and 0 where a task has none); ``shots``:
+    accuracy of classes with many, medium and few works among the rows of ``table`` whose ``split`` is ``train``;
     ``selective``: accuracy when unsure works are left out; ``logit_adjusted`` and ``conformal``: rare classes
     and prediction sets. What is chosen on other works (τ, the sets' thresholds where ``thresholds[task]`` has
     none from training, the confidence that reaches 95 %) comes from ``validation``, the run's predictions for
@@ -67,7 +68,10 @@ def trust_scores(
             fitted = fit_thresholds(held_out.labels, held_out.probabilities)
         found[name] = {
             "calibration": before_and_after(
-                task.labels, task.probabilities, float(temperature.get(name, 1.0))
+                task.labels,
+                task.probabilities,
+                float(temperature.get(name, 1.0)),
+                (shift or {}).get(name),
             ),
             "logit_adjusted": adjusted,
             "shots": shot_groups(task, counts, adjusted["balanced"]["tau"] if adjusted else None),

@@ -24,7 +24,8 @@ from morelli.prediction.pixels import normalise
 class Model:
     """A network with all it needs to read a painting.
 
-    ``temperature[task]`` divides the logits; ``vocabularies[task]`` names the classes in order.
+    ``temperature[task]`` divides the logits, to which ``shift[task]``, one number a class, is then added, where there
+    is one; ``vocabularies[task]`` names the classes in order.
     """
 
     network: Network
@@ -35,6 +36,7 @@ class Model:
     temperature: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     device: torch.device = field(default_factory=best_device)
+    shift: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network = self.network.to(self.device).eval()
@@ -53,11 +55,15 @@ class Model:
         """Calibrated probabilities {task: (B, K)} and embeddings (B, D), float32 on the CPU."""
         with autocast(self.precision, self.device):
             embedding, logits = self.network.read(feature_map.to(self.device))
-        chances = {
-            task: (score.float() / self.temperature.get(task, 1.0)).softmax(dim=1).cpu()
-            for task, score in logits.items()
-        }
+        chances = {task: self.calibrated(task, score) for task, score in logits.items()}
         return chances, embedding.float().cpu()
+
+    def calibrated(self, task: str, logits: Tensor) -> Tensor:
+        """Probabilities (B, K), float32 on the CPU, of logits (B, K)."""
+        scores = logits.float() / self.temperature.get(task, 1.0)
+        if task in self.shift:
+            scores = scores + torch.tensor(self.shift[task], device=scores.device)
+        return scores.softmax(dim=1).cpu()
 
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """As :meth:`read`, from images (B, 3, S, S) uint8."""
@@ -87,6 +93,7 @@ def save_model(model: Model, run: Path) -> None:
                 "std": list(model.std),
             },
             "temperature": model.temperature,
+            "shift": model.shift,
             **model.facts,
         },
     )
@@ -111,7 +118,7 @@ def load_model(run: Path) -> Model:
         settings = recipe.parse(tree, str(run / "model.json"))
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")
-        temperature = facts.pop("temperature")
+        temperature, shift = facts.pop("temperature"), facts.pop("shift", {})  # of older runs none
         mean, std = tuple(look["mean"]), tuple(look["std"])
     except (KeyError, TypeError, AttributeError):
         raise RunError(
@@ -125,4 +132,4 @@ def load_model(run: Path) -> Model:
         raise RunError(f"{run / 'model.safetensors'}: cannot be loaded ({why:.100}); train again") from None
     extra = {k: v for k, v in facts.items() if k not in ("format", "morelli")}
     extra["weights"] = digest(run / "model.safetensors")
-    return Model(network, settings, vocabularies, mean, std, temperature, extra)
+    return Model(network, settings, vocabularies, mean, std, temperature, extra, shift=shift)

@@ -65,7 +65,7 @@ def read_trace(model: Model, feature_map: Tensor) -> Trace:
     answer = model.read(feature_map)[0]
     probabilities = {}
     for task, scores in logits.items():
-        chances = (scores / model.temperature.get(task, 1.0)).softmax(dim=1).cpu()
+        chances = model.calibrated(task, scores)
         probabilities[task] = torch.cat([chances[:-1], answer[task]]).numpy()
     by_token = isinstance(neck, RecurrentNeck) and not neck.rows
     order = SCANS[neck.scan](height, width) if by_token else torch.arange(height * width)  # type: ignore[index]

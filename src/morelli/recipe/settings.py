@@ -216,7 +216,11 @@ class Phase(_Strict):
 class Training(_Strict):
     """How phases are run. ``devices`` is a number of GPUs or, on a CPU, of processes; more than one starts the
     whole command once for each. ``workers`` load images; ``patience`` is early stopping's, in epochs; ``ema``
-    the decay of averaged weights; ``cache`` keeps a frozen backbone's features."""
+    the decay of averaged weights; ``cache`` keeps a frozen backbone's features.
+
+    ``calibration`` is what is fitted to the validation split when training is over: a ``temperature`` for each task,
+    which leaves every answer as it was, or ``temperature-and-prior``, which also gives rare classes back what a network
+    that was held back (by dropout, MixUp, few epochs) took from them."""
 
     batch_size: int = Field(64, ge=1)
     accumulate: int = Field(1, ge=1)
@@ -225,6 +229,7 @@ class Training(_Strict):
     ema: float | None = Field(None, gt=0, lt=1)
     patience: int | None = Field(None, ge=1)
     monitor: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    calibration: Literal["temperature", "temperature-and-prior"] = "temperature"
     cache: bool = True
     workers: int = Field(2, ge=0, le=64)
     devices: int = Field(1, ge=1)

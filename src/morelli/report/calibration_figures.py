@@ -20,11 +20,13 @@ _POINTS = 600
 
 
 @styled
-def before_after_figure(task: TaskPredictions, title: str, temperature: float) -> Figure:
-    """Two reliability diagrams side by side: as the network said it, and at the temperature of ``task``."""
+def before_after_figure(
+    task: TaskPredictions, title: str, temperature: float, shift: list[float] | None = None
+) -> Figure:
+    """Two reliability diagrams side by side: as the network said it, and at the temperature and shift of ``task``."""
     if not task.known.any():
         return empty(title)
-    before = TaskPredictions(task.names, task.labels, uncalibrated(task.probabilities, temperature))
+    before = TaskPredictions(task.names, task.labels, uncalibrated(task.probabilities, temperature, shift))
     drawn = style.figure(8.6, 5.2)
     upper, lower = drawn.subplots(2, 2, sharex=True, sharey="row", height_ratios=[3.2, 1])
     drawn.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")

@@ -83,8 +83,9 @@ def trust_pictures(
         caption += " Dots: the confidence at which 95 % of the validation works were right."
     pictures = [_picture(folder, "abstention", drawn, caption, shrink=0.55)]
     for name, task in predictions.tasks.items():
-        temperature = tables[name]["calibration"]["temperature"]
-        drawn = before_after_figure(task, f"{name.capitalize()} ({split})", temperature)
+        fitted = tables[name]["calibration"]
+        title = f"{name.capitalize()} ({split})"
+        drawn = before_after_figure(task, title, fitted["temperature"], fitted.get("shift"))
         caption = f"{name.capitalize()}: confidence against accuracy, before and after calibration."
         pictures.append(_picture(folder, f"reliability_{name}", drawn, caption, folded=True))
     return pictures

@@ -1,4 +1,4 @@
-"""Temperature scaling: finds a known temperature and never changes an answer."""
+"""Temperature scaling finds a known temperature and never changes an answer; with a prior it finds that as well."""
 
 from __future__ import annotations
 

@@ -12,9 +12,11 @@ import sklearn.metrics as sk
 
 from morelli.errors import DataError
 from morelli.judgement.baselines import baselines
+from morelli.judgement.calibration import apply_temperature
 from morelli.judgement.conformal import fit_thresholds
 from morelli.judgement.predictions import Predictions, TaskPredictions
 from morelli.judgement.scores import class_report, score, trust_scores
+from morelli.report.trust import NOTHING, trust_tables
 
 FIELDS = {
     *("n", "accuracy", "accuracy_ci95", "top5", "macro_f1", "macro_f1_ci95", "weighted_f1"),
@@ -212,6 +214,28 @@ def test_what_is_tuned_on_validation_is_left_out_without_it() -> None:
     assert found["style"]["selective"]["target"] is None
     assert found["style"]["shots"]["many"]["works"] > 0
     json.dumps(found, allow_nan=False)
+
+
+def test_what_rare_classes_were_given_is_taken_back_in_the_figures_before_and_told() -> None:
+    predictions, table = drawn(300, seed=2)
+    plain = trust_scores(predictions, table, {}, {}, None)
+    style, shift = predictions.tasks["style"], [-0.4, 0.1, 0.3]
+    moved = apply_temperature(style.probabilities, 1.0, shift)
+    shifted = Predictions(
+        predictions.ids,
+        predictions.paths,
+        predictions.tasks | {"style": TaskPredictions(style.names, style.labels, moved)},
+    )
+    found = trust_scores(shifted, table, {}, {}, None, shift={"style": shift})
+    before = found["style"]["calibration"]["before"]
+    assert before == pytest.approx(plain["style"]["calibration"]["after"], abs=1e-4)
+    assert found["style"]["calibration"]["after"]["nll"] != pytest.approx(before["nll"], abs=1e-3)
+    rows = {
+        row["label"]: row["cells"] for row in trust_tables({"tasks": found}, ["style", "genre"])[0]["rows"]
+    }
+    assert rows["Given to rare classes"] == [("0.70", ""), NOTHING]
+    told = trust_tables({"tasks": plain}, ["style", "genre"])[0]["rows"]
+    assert "Given to rare classes" not in {row["label"] for row in told}
 
 
 def test_thresholds_of_training_are_preferred_to_those_of_validation() -> None:

@@ -47,7 +47,12 @@ def _calibration(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         cells = [NOTHING if b is None else (f"{a:.3f}", f"before {b:.3f}") for b, a in both]
         rows.append(_row(label, hint, cells))
     factors = [(f"{t['calibration']['temperature']:.2f}", "") for t in given]
-    return [*rows, _row("Temperature", "divides the logits; above 1 it lowers confidence", factors)]
+    rows.append(_row("Temperature", "divides the logits; above 1 it lowers confidence", factors))
+    shifts = [t["calibration"].get("shift") for t in given]
+    if any(shifts):
+        spans = [(f"{max(s) - min(s):.2f}", "") if s else NOTHING for s in shifts]
+        rows.append(_row("Given to rare classes", "rarest against most frequent class, in logits", spans))
+    return rows
 
 
 def _abstention(given: list[dict[str, Any]]) -> list[dict[str, Any]]:

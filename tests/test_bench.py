@@ -275,9 +275,8 @@ def test_every_other_benchmark_gives_its_ratios(
     monkeypatch.setattr(material, "originals", lambda out, works, side=96: originals(out, works, 96))
     monkeypatch.setattr(peers, "BACKBONE", "resnet18")
     monkeypatch.setattr(peers, "SIZE", 64)
-    monkeypatch.setattr(
-        torch, "compile", lambda module: module
-    )  # for minutes, by a compiler that may not be there
+    # compiling takes half a minute, and a compiler that may not be there
+    monkeypatch.setattr(torch, "compile", lambda module: module)
     benchmark = importlib.import_module(f"bench_{name}")
     for constant in {"BATCH", "STUDENT_BATCH", "FEW"} & set(vars(benchmark)):
         monkeypatch.setattr(benchmark, constant, 4)

@@ -24,6 +24,7 @@ from morelli.network.network import Network
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.training.fit import fit
+from morelli.training.samplers import class_counts
 
 
 def train(
@@ -94,12 +95,12 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
     model.facts["conformal"] = {}
     for task, names in model.vocabularies.items():
         every = collection.labels(task, names)
-        labels, known = every[rows], every[collection.rows("train")]
+        labels = every[rows]
         logits = np.log(np.clip(readings.probabilities[task], 1e-12, None))
         if recipe.training.calibration == "temperature":
             model.temperature[task] = fit_temperature(logits, labels)
         else:
-            counts = np.bincount(known[known >= 0], minlength=len(names))
+            counts = class_counts(every[collection.rows("train")], len(names))
             model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels, counts)
             model.shift[task] = shift.tolist()
         probabilities = readings.probabilities[task]

@@ -32,11 +32,6 @@ from morelli.judgement.predictions import read
 
 THIRD = "backbone={name: resnet18, stage: 3, grid: %s, weights: [resnet18-to-layer3.safetensors, pretrained]}"
 SMALL, WHOLE = THIRD % 7, THIRD % "null"
-JOINED = (
-    "backbone={name: resnet18, stage: [1, 2, 3], grid: 7, weights: [resnet18-to-layer3.safetensors, pretrained], "
-    "beside: {name: mobilenetv2_100, stage: [2, 3, last], options: {pad_type: same}, "
-    "weights: [mobilenetv2_100-same-padding.safetensors, pretrained]}}"
-)
 RUNGS: dict[str, list[str]] = {
     "mean, linear": [SMALL, "neck={kind: mean}"],
     "mean and deviation, one hidden layer": [WHOLE, "neck={kind: statistics, statistics: [moments], dropout: 0.5}"],
@@ -55,11 +50,11 @@ RUNGS: dict[str, list[str]] = {
     "covariances of 64 mixtures, one hidden layer": [
         WHOLE, "neck={kind: statistics, statistics: [moments, gram], dropout: 0.5}"
     ],
-    "ours, all maps averaged to 7 × 7": [
-        JOINED, "neck={kind: statistics, statistics: [moments, gram], dropout: 0.5}"
+    "the same averaged to 7 × 7": [
+        SMALL, "neck={kind: statistics, statistics: [moments, gram], dropout: 0.5}"
     ],
     "that, fused with a row and column GRU": [
-        JOINED, "neck={kind: rowcol, width: 128, statistics: [moments, gram], dropout: 0.5}"
+        SMALL, "neck={kind: rowcol, width: 128, statistics: [moments, gram], dropout: 0.5}"
     ],
     "ours": [],
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """Memory that collect, train (cached) and predict need at their peak, with ten times as many works as without.
 
-Each runs in a process of its own, whose unshared memory (RssAnon, summed over it and its workers) is read 20 times a
-second: mapped files are left out, since the system takes their pages back when it needs them. Small pictures and a
-small network, so that what grows with the number of works would show. Linux only. The full bench, 10,000 works against
-100,000: ``morelli bench memory --works 10000``.
+Each runs in a process of its own, whose own memory (Pss_Anon, summed over it and its workers, so that a page which they
+share counts once) is read 20 times a second: mapped files are left out, since the system takes their pages back when
+it needs them. Small pictures and a small network, so that what grows with the number of works would show. Linux only.
+The full bench, 10,000 works against 100,000: ``morelli bench memory --works 10000``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def peak(*arguments: object) -> float:
 
     def look() -> None:
         while process.poll() is None:
-            highest[0] = max(highest[0], sum(unshared(each) for each in family(process.pid)))
+            highest[0] = max(highest[0], sum(own(each) for each in family(process.pid)))
             time.sleep(0.05)
 
     watcher = threading.Thread(target=look)
@@ -48,12 +48,12 @@ def family(pid: int) -> list[int]:
     return [pid, *(each for child in children for each in family(int(child)))]
 
 
-def unshared(pid: int) -> float:
+def own(pid: int) -> float:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 
 
 def peaks(out: Path, works: int) -> dict[str, float]:
@@ -71,7 +71,7 @@ def peaks(out: Path, works: int) -> dict[str, float]:
 
 
 def measure(out: Path, works: int, rounds: int) -> list[Row]:
-    if not Path("/proc/self/status").exists():
+    if not Path("/proc/self/smaps_rollup").exists():
         return [Row("memory", "a tenth of the works", "limit", note="needs Linux")]
     small = [peaks(out, works) for _ in range(rounds)]
     large = [peaks(out, 10 * works) for _ in range(rounds)]

@@ -17,9 +17,9 @@ from morelli.collection.corrections import apply_corrections, read_corrections
 from morelli.collection.duplicates import group, near_duplicate_pairs
 from morelli.collection.filters import choose, drop_rare, forget_unseen_artists, number_labels
 from morelli.collection.hub_source import read_hub
-from morelli.collection.images import MAX_PIXELS, THUMB
+from morelli.collection.images import MAX_PIXELS
 from morelli.collection.ledger import Ledger
-from morelli.collection.preparing import prepare_all
+from morelli.collection.preparing import prepare_all, thumbnails
 from morelli.collection.splits import SPLITS, artist_disjoint, parse_split, stratified
 from morelli.collection.table_source import read_folders, read_table
 from morelli.console import say
@@ -88,10 +88,12 @@ def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
         raise DataError(
             f"--min-works {options.min_works}: no class has that many of the {len(works):,} works; give a smaller one"
         )
-    works = _split(works, kind, shares, options.seed, ledger)
+    thumbs = thumbnails(options.out / "images", works.pop("place").to_numpy())
+    looks = _fingerprint(options.size, works["id"], thumbs)
+    works = _split(works, thumbs, kind, shares, options.seed, ledger)
     if kind == "artist-disjoint":
         works, vocabularies = forget_unseen_artists(works, vocabularies)
-    return _write(works, vocabularies, options, ledger), ledger
+    return _write(works, vocabularies, looks, options, ledger), ledger
 
 
 def _check(options: CollectOptions) -> None:
@@ -155,6 +157,7 @@ def _prepare(works: pd.DataFrame, data: Any, options: CollectOptions, ledger: Le
         for repair in repairs.split():
             ledger.add(repair, name)
     joined = pd.concat([works.reset_index(drop=True), facts.drop(columns=["error", "repairs"])], axis=1)
+    joined["place"] = np.arange(len(joined))
     return joined[joined.pop("reason") == ""].reset_index(drop=True)
 
 
@@ -172,10 +175,19 @@ def _stamp(files: pd.Series) -> str:
     return digest.hexdigest()
 
 
+def _fingerprint(size: int, ids: pd.Series, thumbs: np.ndarray) -> str:
+    """Stands for the prepared images: cached features are kept under it."""
+    digest = hashlib.sha256(str(size).encode())
+    for name in ids:
+        digest.update(f"\n{name}".encode())
+    for thumb in thumbs:
+        digest.update(f"\n{thumb.tobytes().hex()}".encode())
+    return digest.hexdigest()[:16]
+
+
 def _split(
-    works: pd.DataFrame, kind: str, shares: tuple[float, ...], seed: int, ledger: Ledger
+    works: pd.DataFrame, thumbs: np.ndarray, kind: str, shares: tuple[float, ...], seed: int, ledger: Ledger
 ) -> pd.DataFrame:
-    thumbs = np.frombuffer(b"".join(works["thumb"]), dtype=np.uint8).reshape(-1, THUMB * THUMB * 3)
     pairs = near_duplicate_pairs(works["phash"].to_numpy(np.uint64), thumbs)
     works = works.assign(style_also=_report_pairs(works, pairs, ledger))
     groups = group(len(works), pairs)
@@ -228,12 +240,14 @@ def _report_pairs(works: pd.DataFrame, pairs: np.ndarray, ledger: Ledger) -> np.
 
 
 def _write(
-    works: pd.DataFrame, vocabularies: dict[str, list[str]], options: CollectOptions, ledger: Ledger
+    works: pd.DataFrame,
+    vocabularies: dict[str, list[str]],
+    looks: str,
+    options: CollectOptions,
+    ledger: Ledger,
 ) -> Collection:
     out = options.out
-    looks = [t.hex() for t in works["thumb"]]
-    digest = hashlib.sha256("\n".join([str(options.size), *works["id"], *looks]).encode())
-    works = works.drop(columns=["thumb", "row_index"], errors="ignore")
+    works = works.drop(columns="row_index", errors="ignore")
     works = works.astype(dict.fromkeys(TASKS, "int32"))
     info = {
         "version": VERSION,
@@ -243,7 +257,7 @@ def _write(
         "seed": options.seed,
         "splits": {name: int(n) for name, n in works["split"].value_counts().items()},
         "vocabularies": vocabularies,
-        "images_fingerprint": digest.hexdigest()[:16],
+        "images_fingerprint": looks,
     }
     ledger.write(out)
     (out / "collection.json").unlink(missing_ok=True)  # written last: it makes the folder a collection

@@ -9,11 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from morelli.collection.images import Prepared, prepare
+from morelli.collection.images import THUMB, Prepared, prepare
 from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
@@ -36,7 +38,8 @@ def prepare_all(
     overwrite: bool = False,
 ) -> pd.DataFrame:
     """Prepares ``source(0), source(1) …`` into ``folder`` and returns a row for each, in order: ``shard, row,
-    width, height, phash, thumb, repairs, error, reason`` (``row`` −1 and a reason where it failed).
+    width, height, phash, repairs, error, reason`` (``row`` −1 and a reason where it failed).
+    :func:`thumbnails` has what each looks like.
 
     A shard that an earlier run with the same plan (ids, prepared size, and ``stamp``, which stands for the
     files' content) finished is not made again. Raises :class:`DataError` when a worker process was killed, and
@@ -59,7 +62,22 @@ def prepare_all(
                 f"{folder}: a worker process was killed, most likely for want of memory; run the same command "
                 "again to go on, with a smaller --max-pixels or --processes 1"
             ) from None
-    return pd.concat([_read_facts(_facts_path(folder, n)) for n in range(len(shards))], ignore_index=True)
+    return pd.concat(
+        [_read_facts(_facts_path(folder, n), _FACTS) for n in range(len(shards))], ignore_index=True
+    )
+
+
+def thumbnails(folder: Path, places: np.ndarray) -> np.ndarray:
+    """(len(places), 768) uint8, 16 × 16 × 3: the works ``places`` of those that :func:`prepare_all` prepared into
+    ``folder``. In a file without a name, so that they take no memory which the system could not have back."""
+    with TemporaryFile(dir=folder) as file:
+        thumbs = np.memmap(file, np.uint8, "w+", shape=(len(places), THUMB * THUMB * 3))
+    for number in np.unique(places // SHARD):
+        inside = np.flatnonzero(places // SHARD == number)
+        facts = _read_facts(_facts_path(folder, number), ["thumb"])
+        wanted = b"".join(facts["thumb"].iloc[places[inside] - number * SHARD])
+        thumbs[inside] = np.frombuffer(wanted, np.uint8).reshape(len(inside), -1)
+    return thumbs
 
 
 def _run(
@@ -130,7 +148,7 @@ def _write_shard(folder: Path, number: int, shard: list[Made]) -> None:
         images.append(made.data)
         names.append(name)
     write_shard(shard_path(folder, number), images, names)
-    table = pd.DataFrame(facts, columns=_COLUMNS)
+    table = pd.DataFrame(facts, columns=[*_FACTS, "thumb"])
     table = table.astype({"phash": "object"}).assign(
         phash=[0 if pd.isna(v) else int(v) for v in table["phash"]],
         thumb=[v if isinstance(v, bytes) else b"" for v in table["thumb"]],
@@ -142,16 +160,16 @@ def _write_shard(folder: Path, number: int, shard: list[Made]) -> None:
         table.to_parquet(temporary)
 
 
-_COLUMNS = ["shard", "row", "width", "height", "phash", "thumb", "repairs", "error", "reason"]
+_FACTS = ["shard", "row", "width", "height", "phash", "repairs", "error", "reason"]
 
 
 def _facts_path(folder: Path, number: int) -> Path:
     return folder / f"facts-{number:05d}.parquet"
 
 
-def _read_facts(file: Path) -> pd.DataFrame:
+def _read_facts(file: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        return pd.read_parquet(file)
+        return pd.read_parquet(file, columns=columns)
     except (OSError, ValueError):
         raise DataError(f"{file}: damaged; delete it and run the same command again") from None
 

@@ -88,10 +88,10 @@ def read_rows(file: Path, header: Header) -> Iterator[Row]:
             return
 
 
-def finish(journal: Journal, wanted: Sequence[Path], out: Path) -> int:
+def finish(journal: Journal, wanted: Sequence[str], out: Path) -> int:
     """Turns the journal into ``out`` (Parquet, CSV or JSON lines by its ending), leaving out rows that this call
     did not ask for, and removes it. Returns how many rows hold an error."""
-    names = {str(path) for path in wanted}
+    names = set(wanted)
     failed = 0
     with replacing(out) as temporary, FORMATS[out.suffix.lower()](temporary, journal.header) as write:
         for row in read_rows(journal.file, journal.header):

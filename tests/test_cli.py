@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from morelli import __version__
+from morelli import __version__, cli
 from morelli.cli import app
 
 COMMANDS = (
@@ -32,6 +33,26 @@ COMMANDS = (
 COMMANDS += ("report", "bench")
 README = Path(__file__).parent.parent / "README.md"
 SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.width=8"
+
+
+def test_garbage_is_looked_for_as_usual_once_the_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, seen = gc.get_threshold(), []
+
+    def work(prog_name: str) -> None:
+        seen.append(gc.get_threshold()[0])
+        kept = [[] for _ in range(2 * seen[0])]
+        seen.append(len(kept) and gc.get_threshold())
+
+    monkeypatch.setattr("morelli.cli.app", work)
+    before = len(gc.callbacks)
+    try:
+        with pytest.raises(SystemExit):
+            cli.main()
+    finally:
+        gc.unfreeze()
+    assert seen[0] > 100 * usual[0]
+    assert seen[1] == usual
+    assert len(gc.callbacks) == before
 
 
 def test_the_commands_are_those_of_the_design() -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from morelli.collection.images import open_rgb, prepare
+from morelli.collection.preparing import prepare_all, thumbnails
 from morelli.errors import ImageError
 
 
@@ -180,3 +181,18 @@ def test_pillows_own_guard_against_bombs_is_left_to_others() -> None:
     with pytest.raises(ImageError, match="30000 × 30000"):
         open_rgb(saved(Image.new("1", (30000, 30000)), "PNG"))
     assert before == Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_thumbnails_are_those_of_the_wanted_works_across_shards_and_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("morelli.collection.preparing.SHARD", 3)
+    images = [saved(picture(seed=10 * n), "PNG") for n in range(7)]
+    images[4] = b"not an image"
+    facts = prepare_all([str(n) for n in range(7)], lambda n: images[n], tmp_path, 64, 10**6, processes=1)
+    assert list(facts["row"]) == [0, 1, 2, 0, -1, 1, 0]
+    wanted = np.array([1, 2, 3, 5, 6])
+    expected = [np.frombuffer(prepare(images[n], 64).thumb, np.uint8) for n in wanted]
+    assert np.array_equal(thumbnails(tmp_path, wanted), expected)
+    assert len({bytes(each) for each in expected}) == 5
+    assert {file.suffix for file in tmp_path.iterdir()} == {".arrow", ".parquet", ".json"}

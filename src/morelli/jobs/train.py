@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from morelli.jobs.evaluate import check_same_rows
 from morelli.jobs.reading import read_rows
 from morelli.judgement.calibration import apply_temperature, fit_temperature, fit_temperature_and_prior
 from morelli.judgement.conformal import fit_thresholds
+from morelli.judgement.painters import fit_painters, habits
 from morelli.network.network import Network
+from morelli.network.painters import PAINTER
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.training.fit import fit
@@ -50,7 +53,8 @@ def train(
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed)
-    network = Network(recipe, vocabularies, weights_dirs=_weights_dirs(recipe_file))
+    painters = collection.painters(recipe.painters) if recipe.painters else []
+    network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), painters)
     if start_from is not None:
         _transfer(network, start_from)
     if recipe.image.size > collection.info["size"]:
@@ -91,6 +95,8 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
     }
     model = Model(network, recipe, network.vocabularies, *network.colours, facts=facts)
     rows = collection.rows("val")
+    if network.painters:
+        _hear_painters(model, collection, rows)
     readings = read_rows(model, collection, rows, "calibrating")
     model.facts["conformal"] = {}
     for task, names in model.vocabularies.items():
@@ -108,6 +114,28 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
         model.facts["conformal"][task] = fit_thresholds(labels, calibrated)
         write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
     save_model(model, out)
+
+
+def _hear_painters(model: Model, collection: Collection, rows: np.ndarray) -> None:
+    """Sets how each task is answered through the painters, by the validation works ``rows``."""
+    network, training = model.network, collection.rows("train")
+    every = replace(model, vocabularies=network.learned)
+    readings = read_rows(every, collection, rows, "listening to the painters")
+    logits = {name: np.log(np.clip(p, 1e-12, None)) for name, p in readings.probabilities.items()}
+    painted = collection.painted_by(network.painters)[training]
+    for task, names in network.vocabularies.items():
+        labels = collection.labels(task, names)
+        table = habits(painted, labels[training], len(network.painters), len(names))
+        counts = class_counts(labels[training], len(names))
+        prior = None if model.recipe.training.calibration == "temperature" else counts
+        voice = fit_painters(logits[task], logits[PAINTER], table, labels[rows], prior)
+        network.through[task].load_state_dict(
+            {
+                "habits": torch.from_numpy(table),
+                "weight": torch.tensor(voice.weight),
+                "sharpness": torch.tensor(voice.sharpness),
+            }
+        )
 
 
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:

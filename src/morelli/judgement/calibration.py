@@ -54,8 +54,7 @@ def fit_temperature_and_prior(
     frequent classes than the network does, which may have been trained not to, it is 0. Other arguments and errors
     are those of :func:`fit_temperature`.
     """
-    share = np.log((np.asarray(counts, np.float64) + 1) / (np.sum(counts) + len(counts)))
-    share -= share.mean()
+    share = log_shares(counts)
     scores, known = _scores(logits, labels)
     if not len(known):
         return 1.0, 0.0, np.zeros_like(share)
@@ -72,6 +71,12 @@ def fit_temperature_and_prior(
     bounds = [(1 / HIGHEST, 1 / LOWEST), (0, MOST)]  # the loss is convex in these two
     sharpness, tau = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds).x
     return float(1 / sharpness), float(tau), -tau * share
+
+
+def log_shares(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(K,) logarithms of the classes' shares of ``counts`` (K,) works, and one more of each; of mean 0."""
+    share = np.log((np.asarray(counts, np.float64) + 1) / (np.sum(counts) + len(counts)))
+    return share - share.mean()
 
 
 def _scores(

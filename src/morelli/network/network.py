@@ -19,6 +19,7 @@ from morelli.network.contrastive import Projection
 from morelli.network.ensemble import Members, MembersHead
 from morelli.network.head import build_head
 from morelli.network.neck import Neck, build_neck
+from morelli.network.painters import PAINTER, ThroughPainters
 from morelli.recipe import Recipe
 
 
@@ -27,7 +28,9 @@ class Network(nn.Module):
 
     ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given is used as it is;
     otherwise it is built from the recipe (see :func:`morelli.network.backbone.build_backbone`, also for
-    ``weights_dirs`` and the errors). Call ``torch.manual_seed`` before, for the same numbers again.
+    ``weights_dirs`` and the errors). ``painters``, where there are any, are learned beside the tasks, by a head of
+    their own, and help to answer these (:class:`~morelli.network.painters.ThroughPainters`). Call
+    ``torch.manual_seed`` before, for the same numbers again.
 
     Raises :class:`UsageError` if a task of the recipe has no classes.
     """
@@ -38,6 +41,7 @@ class Network(nn.Module):
         vocabularies: Mapping[str, Sequence[str]],
         backbone: FeatureMap | None = None,
         weights_dirs: Sequence[str | Path] = (),
+        painters: Sequence[str] = (),
     ) -> None:
         super().__init__()
         empty = [task for task in recipe.tasks if not vocabularies.get(task)]
@@ -50,7 +54,13 @@ class Network(nn.Module):
         if backbone is None:
             self.backbone.expect(*self.colours)
         self.neck = self._build_neck()
-        self.heads = nn.ModuleDict({task: self._build_head(task) for task in self.tasks})
+        self.painters = list(painters)
+        self.heads = nn.ModuleDict(
+            {name: self._build_head(name, len(names)) for name, names in self.learned.items()}
+        )
+        known = len(self.painters)
+        through = {task: ThroughPainters(known, len(names)) for task, names in self.vocabularies.items()}
+        self.through = nn.ModuleDict(through if known else {})
         contrastive = recipe.contrastive
         self.projection = Projection(self.neck.dim, contrastive.projection) if contrastive else None
 
@@ -62,13 +72,18 @@ class Network(nn.Module):
 
         return build() if settings.members == 1 else Members(settings.members, build)
 
-    def _build_head(self, task: str) -> nn.Module:
-        members, classes = self.recipe.neck.members, len(self.vocabularies[task])
+    def _build_head(self, name: str, classes: int) -> nn.Module:
+        members, settings = self.recipe.neck.members, self.recipe.head("artist" if name == PAINTER else name)
 
         def build() -> nn.Module:
-            return build_head(self.recipe.head(task), self.neck.dim // members, classes)
+            return build_head(settings, self.neck.dim // members, classes)
 
         return build() if members == 1 else MembersHead(members, build)
+
+    @property
+    def learned(self) -> dict[str, list[str]]:
+        """The class names of all that is learned: the tasks' ``vocabularies`` and, last, the painters."""
+        return self.vocabularies | ({PAINTER: self.painters} if self.painters else {})
 
     @property
     def dim(self) -> int:
@@ -88,10 +103,13 @@ class Network(nn.Module):
     def read(
         self, feature_map: Float[Tensor, "B C h w"]
     ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "N _"]]]:
-        """The embedding (B, D) and each task's logits (B, K) from a feature map; in training, with several members,
-        (M · B, K), one member's batch after the other's."""
+        """The embedding (B, D) and the logits (B, K) of all that is :attr:`learned` from a feature map; in training,
+        with several members, (M · B, K), one member's batch after the other's. Else the painters have been heard."""
         embedding = self.neck(feature_map)
-        return embedding, {task: self.heads[task](embedding) for task in self.tasks}
+        logits = {name: self.heads[name](embedding) for name in self.learned}
+        if self.painters and not self.training:
+            logits |= {task: self.through[task](logits[task], logits[PAINTER]) for task in self.tasks}
+        return embedding, logits
 
     def describe(self) -> dict[str, Any]:
         """What the network is made of, with shapes and parameter counts, as plain values for ``model.json``."""
@@ -116,12 +134,14 @@ class Network(nn.Module):
                 "parameters": _count(self.neck),
             },
             "heads": {
-                task: {
-                    **recipe.head(task).model_dump(include={"kind", "widths"}),
-                    "classes": len(self.vocabularies[task]),
-                    "parameters": _count(self.heads[task]),
+                name: {
+                    **recipe.head("artist" if name == PAINTER else name).model_dump(
+                        include={"kind", "widths"}
+                    ),
+                    "classes": len(names),
+                    "parameters": _count(self.heads[name]),
                 }
-                for task in self.tasks
+                for name, names in self.learned.items()
             },
         }
 

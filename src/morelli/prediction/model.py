@@ -55,7 +55,7 @@ class Model:
         """Calibrated probabilities {task: (B, K)} and embeddings (B, D), float32 on the CPU."""
         with autocast(self.precision, self.device):
             embedding, logits = self.network.read(feature_map.to(self.device))
-        chances = {task: self.calibrated(task, score) for task, score in logits.items()}
+        chances = {task: self.calibrated(task, logits[task]) for task in self.vocabularies}
         return chances, embedding.float().cpu()
 
     def calibrated(self, task: str, logits: Tensor) -> Tensor:
@@ -87,6 +87,7 @@ def save_model(model: Model, run: Path) -> None:
             "morelli": __version__,
             "recipe": model.recipe.model_dump(mode="json"),
             "vocabularies": model.vocabularies,
+            "painters": model.network.painters,
             "preprocessing": {
                 **model.recipe.image.model_dump(mode="json"),
                 "mean": list(model.mean),
@@ -119,12 +120,13 @@ def load_model(run: Path) -> Model:
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")
         temperature, shift = facts.pop("temperature"), facts.pop("shift", {})  # of older runs none
+        painters = facts.pop("painters", [])
         mean, std = tuple(look["mean"]), tuple(look["std"])
     except (KeyError, TypeError, AttributeError):
         raise RunError(
             f"{run / 'model.json'}: not a morelli model's description; train the run again"
         ) from None
-    network = Network(settings, vocabularies)
+    network = Network(settings, vocabularies, painters=painters)
     try:
         network.load_state_dict(load_file(run / "model.safetensors"))
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -236,11 +236,16 @@ class Training(_Strict):
 
 
 class Recipe(_Strict):
-    """One experiment, complete."""
+    """One experiment, complete.
+
+    With ``painters`` every artist of at least so many training works is learned beside the tasks, by a head of its own,
+    whether or not he is a class of theirs; what each of them painted in training then helps to answer every task, as
+    far as the validation split says that it should (``morelli.judgement.painters``)."""
 
     name: str
     seed: int = Field(0, ge=0, lt=2**31)
     tasks: list[Task] = list(TASKS)
+    painters: int | None = Field(None, ge=2)
     image: Image = Image()
     backbone: Backbone = Backbone()
     neck: Neck = Neck()

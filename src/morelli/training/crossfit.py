@@ -63,6 +63,7 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
         contrastive = contrastive.model_copy(update={"tasks": drawn}) if drawn else None
     changes = {
         "tasks": kept,
+        "painters": None,  # what an artist's other works say is evidence of its own in an audit
         "augment": Augment(),
         "contrastive": contrastive,
         "sampler": recipe.sampler.model_copy(update={"balance": balance}),

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from morelli import recipe
 from morelli.collection.collection import Collection
+from morelli.network.painters import PAINTER
 from morelli.prediction.pixels import decode, square, to_tensor
 from morelli.training.features import FeatureFile
 from morelli.workers import leave_signals, start_method
@@ -22,9 +23,12 @@ Batch = tuple[
 ]  # inputs (B, C, H, W): uint8 images or float16 features; labels (B, tasks) int64
 
 
-def label_table(collection: Collection, vocabularies: dict[str, list[str]], rows: np.ndarray) -> Tensor:
-    """(rows, tasks) int64, in the order of ``vocabularies``."""
-    columns = [collection.labels(task, names)[rows] for task, names in vocabularies.items()]
+def label_table(collection: Collection, learned: dict[str, list[str]], rows: np.ndarray) -> Tensor:
+    """(rows, columns) int64, in the order of ``learned``: tasks, and the painters where these are learned too."""
+    columns = [
+        (collection.painted_by(names) if name == PAINTER else collection.labels(name, names))[rows]
+        for name, names in learned.items()
+    ]
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.int64))
 
 

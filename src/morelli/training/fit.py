@@ -56,10 +56,10 @@ def fit(
     """
     sources = Sources(recipe, collection, network)
     counts: dict[str, Any] = {
-        task: class_counts(sources.train_labels[:, column].numpy(), len(network.vocabularies[task]))
-        for column, task in enumerate(recipe.tasks)
+        name: class_counts(sources.train_labels[:, column].numpy(), len(names))
+        for column, (name, names) in enumerate(network.learned.items())
     }
-    loss = MultiTaskLoss(recipe.tasks, recipe, counts)
+    loss = MultiTaskLoss(list(counts), recipe, counts)
     place = find_place(run) if resume else None
     best = place.best if place else float("-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):

@@ -27,10 +27,10 @@ class ReadingModule(pl.LightningModule):
     """Trains ``network`` for one phase.
 
     A batch is (inputs, labels): inputs are uint8 images or float16 feature maps of a frozen backbone; labels
-    (B, tasks), −1 unknown. Every training step seeds PyTorch by (seed, phase, epoch, batch), so that a resumed
-    run draws the same dropout as an uninterrupted one. Logs ``val_score`` (the recipe's monitor, higher is
-    better), ``val_loss`` and each task's ``val_TASK_accuracy``, ``val_TASK_macro_f1``, ``val_TASK_unsure`` and
-    ``val_TASK_wrong_and_unsure``, and ``train_TASK_accuracy`` where batches are not mixed.
+    (B, columns), −1 unknown, have a column for all that the network learns. Every training step seeds PyTorch by (seed,
+    phase, epoch, batch), so that a resumed run draws the same dropout as an uninterrupted one. Logs ``val_score`` (the
+    recipe's monitor, higher is better), ``val_loss`` and each task's ``val_TASK_accuracy``, ``val_TASK_macro_f1``,
+    ``val_TASK_unsure`` and ``val_TASK_wrong_and_unsure``, and ``train_TASK_accuracy`` where batches are not mixed.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class ReadingModule(pl.LightningModule):
         return self.network.projection(embedding) if self.network.projection is not None else None
 
     def _by_task(self, labels: Tensor) -> dict[str, Tensor]:
-        return {task: labels[:, column] for column, task in enumerate(self.tasks)}
+        return {name: labels[:, column] for column, name in enumerate(self.network.learned)}
 
 
 def figures_of(confusion: np.ndarray) -> tuple[float, float]:

@@ -46,7 +46,7 @@ class Sources:
         rows = self.collection.rows(split)
         if not len(rows):
             raise DataError(f"{self.collection.folder}: no {name} works; collect with another --split")
-        labels = label_table(self.collection, self.network.vocabularies, rows)
+        labels = label_table(self.collection, self.network.learned, rows)
         known = (labels >= 0).any(dim=1)
         return rows[known.numpy()], labels[known]
 

@@ -15,6 +15,7 @@ ONE = "neck.members=1"
 CHANGES: dict[str, list[str]] = {
     "one member": [ONE],
     "the recipe: four members": [],
+    "painters not learned": [ONE, "painters=null"],
     "not mirrored": [ONE, "backbone.mirrored=false"],
     "means and deviations alone": [ONE, "neck.statistics=[moments]"],
     "covariances of 24 mixtures": [ONE, "neck.projections=24"],

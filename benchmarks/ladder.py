@@ -56,8 +56,10 @@ RUNGS: dict[str, list[str]] = {
     "that, fused with a row and column GRU": [
         SMALL, "neck={kind: rowcol, width: 128, statistics: [moments, gram], dropout: 0.5}"
     ],
+    "ours, painters not learned": [],
     "ours": [],
 }  # fmt: skip
+RUNGS |= {rung: [*changes, "painters=null"] for rung, changes in RUNGS.items() if rung != "ours"}
 TASKS = ("style", "genre", "artist")
 Answers = tuple[NDArray[np.int64], NDArray[np.int64]]  # labels (N,), answers (seeds, N)
 

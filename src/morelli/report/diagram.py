@@ -163,7 +163,11 @@ def _order(neck: dict[str, Any]) -> str | None:
 def _head(task: str, head: dict[str, Any]) -> _Block:
     kind, widths, classes = head.get("kind"), head.get("widths") or [], head.get("classes")
     layers = " → ".join(f"{width:,d}" for width in widths)
-    lines = (_join(kind and _HEADS.get(kind, kind), layers), classes and f"{classes:,d} classes")
+    lines = (
+        _join(kind and _HEADS.get(kind, kind), layers),
+        classes and f"{classes:,d} classes",
+        "heard by the tasks" if task == "painter" else None,
+    )
     return _Block(task.capitalize(), lines, _parameters(head), style.TASK_COLOURS.get(task, style.GREY), 2.0)
 
 

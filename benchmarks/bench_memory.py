@@ -1,7 +1,7 @@
 """Memory that collect, train (cached) and predict need at their peak, with ten times as many works as without.
 
 Each runs in a process of its own, whose own memory (Pss_Anon, summed over it and its workers, so that a page which they
-share counts once) is read 20 times a second: mapped files are left out, since the system takes their pages back when
+share counts once) is read five times a second: mapped files are left out, since the system takes their pages back when
 it needs them. Small pictures and a small network, so that what grows with the number of works would show. Linux only.
 The full bench, 10,000 works against 100,000: ``morelli bench memory --works 10000``.
 """
@@ -29,7 +29,7 @@ def peak(*arguments: object) -> float:
     def look() -> None:
         while process.poll() is None:
             highest[0] = max(highest[0], sum(own(each) for each in family(process.pid)))
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     watcher = threading.Thread(target=look)
     watcher.start()

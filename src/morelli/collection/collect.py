@@ -19,7 +19,7 @@ from morelli.collection.filters import choose, drop_rare, forget_unseen_artists,
 from morelli.collection.hub_source import read_hub
 from morelli.collection.images import MAX_PIXELS
 from morelli.collection.ledger import Ledger
-from morelli.collection.preparing import prepare_all, thumbnails
+from morelli.collection.preparing import fingerprint, prepare_all, thumbnails
 from morelli.collection.splits import SPLITS, artist_disjoint, parse_split, stratified
 from morelli.collection.table_source import read_folders, read_table
 from morelli.console import say
@@ -89,7 +89,7 @@ def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
             f"--min-works {options.min_works}: no class has that many of the {len(works):,} works; give a smaller one"
         )
     thumbs = thumbnails(options.out / "images", works.pop("place").to_numpy())
-    looks = _fingerprint(options.size, works["id"], thumbs)
+    looks = fingerprint(options.size, works["id"], thumbs)
     works = _split(works, thumbs, kind, shares, options.seed, ledger)
     if kind == "artist-disjoint":
         works, vocabularies = forget_unseen_artists(works, vocabularies)
@@ -173,16 +173,6 @@ def _stamp(files: pd.Series) -> str:
         except OSError:
             digest.update(f"{name} missing\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _fingerprint(size: int, ids: pd.Series, thumbs: np.ndarray) -> str:
-    """Stands for the prepared images: cached features are kept under it."""
-    digest = hashlib.sha256(str(size).encode())
-    for name in ids:
-        digest.update(f"\n{name}".encode())
-    for thumb in thumbs:
-        digest.update(f"\n{thumb.tobytes().hex()}".encode())
-    return digest.hexdigest()[:16]
 
 
 def _split(

@@ -80,6 +80,16 @@ def thumbnails(folder: Path, places: np.ndarray) -> np.ndarray:
     return thumbs
 
 
+def fingerprint(size: int, ids: pd.Series, thumbs: np.ndarray) -> str:
+    """Stands for prepared images, by what they look like: cached features are kept under it."""
+    digest = hashlib.sha256(str(size).encode())
+    for name in ids:
+        digest.update(f"\n{name}".encode())
+    for thumb in thumbs:
+        digest.update(f"\n{thumb.tobytes().hex()}".encode())
+    return digest.hexdigest()[:16]
+
+
 def _run(
     waiting: list[int],
     shards: list[range],

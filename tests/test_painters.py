@@ -142,4 +142,8 @@ def test_a_run_learns_painters_answers_its_tasks_and_can_be_loaded(tmp_path: Pat
         assert np.allclose(table, habits(painted, labels, len(facts["painters"]), classes))
     model = load_model(run)
     assert model.network.painters == facts["painters"]
+    morelli(
+        f"train {file} --data {tmp_path}/few --out {tmp_path}/alone --set painters=1000 --set phases.0.epochs=1"
+    )
+    assert load_model(tmp_path / "alone").network.painters == []
     assert fold_recipe(model.recipe, 1).painters is None

@@ -53,8 +53,7 @@ def train(
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed)
-    painters = collection.painters(recipe.painters) if recipe.painters else []
-    network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), painters)
+    network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), _painters(recipe, collection))
     if start_from is not None:
         _transfer(network, start_from)
     if recipe.image.size > collection.info["size"]:
@@ -79,6 +78,17 @@ def train(
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; go on with: {again_text}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
+
+
+def _painters(recipe: recipes.Recipe, collection: Collection) -> list[str]:
+    """Who is learned beside the tasks; one painter alone has nothing to be told from."""
+    found = collection.painters(recipe.painters) if recipe.painters else []
+    if recipe.painters and len(found) < 2:
+        say(
+            f"painters {recipe.painters}: {len(found)} artist(s) have that many training works; none is learned"
+        )
+        return []
+    return found
 
 
 def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> None:

@@ -1,8 +1,8 @@
 """What the painters say of a work: how much they are to be heard, fitted to held-out works.
 
 Style is nearly a matter of the artist on splits that artists straddle, and much of it can be read from the picture
-through the question who may have painted it. Where no artist is on both sides, the likelihood says that the painters
-have nothing to add, and they are not heard.
+through the question who may have painted it. Where no artist is on both sides they are heard as well, less loud: whom a
+work resembles says something of its style.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", default="morelli")
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", help="changes to the recipe")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.3, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
             run = folder / f"seed-{seed}"
             if not scored(run):
                 part = thinned(options.data, folder / f"collection-{seed}", share, seed)
-                train_and_evaluate(options.recipe, part, run, [f"seed={seed}"])
+                train_and_evaluate(options.recipe, part, run, [*options.changes, f"seed={seed}"])
             found = scores(options.out)
             with replacing(options.out / "learning.md") as temporary:
                 temporary.write_text(table(found))

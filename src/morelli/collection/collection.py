@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.names import class_key
-from morelli.collection.store import ImageStore, read_sheet
+from morelli.collection.store import ImageStore
 from morelli.errors import DataError, UsageError
 from morelli.files import read_json
 
@@ -43,7 +43,7 @@ class Collection:
         if not isinstance(info, dict) or not {"vocabularies", "splits", "images_fingerprint"} <= info.keys():
             raise DataError(f"{folder / 'collection.json'}: does not describe a collection; collect again")
         try:
-            table = read_sheet(folder / "collection.parquet")
+            table = pd.read_parquet(folder / "collection.parquet")
         except (OSError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise DataError(

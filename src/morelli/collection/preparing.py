@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.images import THUMB, Prepared, prepare
-from morelli.collection.store import read_sheet, shard_path, write_shard
+from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
 from morelli.files import read_json, replacing, write_json
@@ -179,7 +179,7 @@ def _facts_path(folder: Path, number: int) -> Path:
 
 def _read_facts(file: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        return read_sheet(file, columns)
+        return pd.read_parquet(file, columns=columns)
     except (OSError, ValueError):
         raise DataError(f"{file}: damaged; delete it and run the same command again") from None
 

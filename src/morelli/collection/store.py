@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from morelli.errors import DataError
@@ -63,16 +62,6 @@ class ImageStore:
                 f"{path}: damaged; delete it and run collect again with the same options"
             ) from None
         return batch.column(0).field("bytes")
-
-
-def read_sheet(file: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A Parquet file; Arrow would keep as much memory again as the table takes, for the next one.
-
-    Raises ``OSError`` or ``ValueError``.
-    """
-    table = pd.read_parquet(file, columns=columns)
-    pa.default_memory_pool().release_unused()
-    return table
 
 
 def shard_path(folder: Path, shard: int) -> Path:

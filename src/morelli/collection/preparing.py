@@ -72,8 +72,9 @@ def thumbnails(folder: Path, places: np.ndarray) -> np.ndarray:
     ``folder``. In a file without a name, so that they take no memory which the system could not have back."""
     with TemporaryFile(dir=folder) as file:
         thumbs = np.memmap(file, np.uint8, "w+", shape=(len(places), THUMB * THUMB * 3))
-    for number in np.unique(places // SHARD):
-        inside = np.flatnonzero(places // SHARD == number)
+    shards = places // SHARD
+    for number in np.unique(shards):
+        inside = np.flatnonzero(shards == number)
         facts = _read_facts(_facts_path(folder, number), ["thumb"])
         wanted = b"".join(facts["thumb"].iloc[places[inside] - number * SHARD])
         thumbs[inside] = np.frombuffer(wanted, np.uint8).reshape(len(inside), -1)

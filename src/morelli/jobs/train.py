@@ -23,7 +23,7 @@ from morelli.judgement.calibration import apply_temperature, fit_temperature, fi
 from morelli.judgement.conformal import fit_thresholds
 from morelli.judgement.painters import fit_painters, habits
 from morelli.network.network import Network
-from morelli.network.painters import PAINTER
+from morelli.network.painters import PAINTER, ThroughPainters
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.training.fit import fit
@@ -104,48 +104,60 @@ def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, ou
         "prepared_size": collection.info["size"],
     }
     model = Model(network, recipe, network.vocabularies, *network.colours, facts=facts)
-    rows = collection.rows("val")
-    if network.painters:
-        _hear_painters(model, collection, rows)
-    readings = read_rows(model, collection, rows, "calibrating")
+    rows, training = collection.rows("val"), collection.rows("train")
+    every = replace(model, vocabularies=network.learned)
+    chances = read_rows(every, collection, rows, "calibrating").probabilities
     model.facts["conformal"] = {}
     for task, names in model.vocabularies.items():
-        every = collection.labels(task, names)
-        labels = every[rows]
-        logits = np.log(np.clip(readings.probabilities[task], 1e-12, None))
-        if recipe.training.calibration == "temperature":
-            model.temperature[task] = fit_temperature(logits, labels)
+        labels = collection.labels(task, names)
+        counts = None
+        if recipe.training.calibration != "temperature":
+            counts = class_counts(labels[training], len(names))
+        if network.painters:
+            chances[task] = _hear_painters(network, task, collection, chances, counts)
+        logits = _logarithms(chances[task])
+        if counts is None:
+            model.temperature[task] = fit_temperature(logits, labels[rows])
         else:
-            counts = class_counts(every[collection.rows("train")], len(names))
-            model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels, counts)
+            model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels[rows], counts)
             model.shift[task] = shift.tolist()
-        probabilities = readings.probabilities[task]
-        calibrated = apply_temperature(probabilities, model.temperature[task], model.shift.get(task))
-        model.facts["conformal"][task] = fit_thresholds(labels, calibrated)
+        calibrated = apply_temperature(chances[task], model.temperature[task], model.shift.get(task))
+        model.facts["conformal"][task] = fit_thresholds(labels[rows], calibrated)
         write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
     save_model(model, out)
 
 
-def _hear_painters(model: Model, collection: Collection, rows: np.ndarray) -> None:
-    """Sets how each task is answered through the painters, by the validation works ``rows``."""
-    network, training = model.network, collection.rows("train")
-    every = replace(model, vocabularies=network.learned)
-    readings = read_rows(every, collection, rows, "listening to the painters")
-    logits = {name: np.log(np.clip(p, 1e-12, None)) for name, p in readings.probabilities.items()}
+def _hear_painters(
+    network: Network,
+    task: str,
+    collection: Collection,
+    chances: dict[str, np.ndarray],
+    counts: np.ndarray | None,
+) -> np.ndarray:
+    """Sets how ``task`` is answered through the painters, by the ``chances`` of the validation works; these as they are
+    after that."""
+    rows, training = collection.rows("val"), collection.rows("train")
+    labels = collection.labels(task, network.vocabularies[task])
     painted = collection.painted_by(network.painters)[training]
-    for task, names in network.vocabularies.items():
-        labels = collection.labels(task, names)
-        table = habits(painted, labels[training], len(network.painters), len(names))
-        counts = class_counts(labels[training], len(names))
-        prior = None if model.recipe.training.calibration == "temperature" else counts
-        voice = fit_painters(logits[task], logits[PAINTER], table, labels[rows], prior)
-        network.through[task].load_state_dict(
-            {
-                "habits": torch.from_numpy(table),
-                "weight": torch.tensor(voice.weight),
-                "sharpness": torch.tensor(voice.sharpness),
-            }
-        )
+    table = habits(painted, labels[training], len(network.painters), len(network.vocabularies[task]))
+    own, painters = _logarithms(chances[task]), _logarithms(chances[PAINTER])
+    voice = fit_painters(own, painters, table, labels[rows], counts)
+    through = network.through[task]
+    assert isinstance(through, ThroughPainters)
+    through.load_state_dict(
+        {
+            "habits": torch.from_numpy(table),
+            "weight": torch.tensor(voice.weight),
+            "sharpness": torch.tensor(voice.sharpness),
+        }
+    )
+    device = through.habits.device
+    heard = through(torch.from_numpy(own).to(device), torch.from_numpy(painters).to(device))
+    return heard.softmax(dim=1).cpu().numpy()
+
+
+def _logarithms(chances: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(chances, 1e-12, None))
 
 
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:

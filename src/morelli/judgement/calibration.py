@@ -30,7 +30,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     (N,) with −1 left out. With no known label the temperature is 1. Raises :class:`DataError` when a score
     is NaN or infinite upwards.
     """
-    scores, known = _scores(logits, labels)
+    scores, known = known_scores(logits, labels)
     if not len(known):
         return 1.0
     own = np.take_along_axis(scores, known[:, None], axis=1)[:, 0]
@@ -55,7 +55,7 @@ def fit_temperature_and_prior(
     are those of :func:`fit_temperature`.
     """
     share = log_shares(counts)
-    scores, known = _scores(logits, labels)
+    scores, known = known_scores(logits, labels)
     if not len(known):
         return 1.0, 0.0, np.zeros_like(share)
     own = np.take_along_axis(scores, known[:, None], axis=1)[:, 0]
@@ -79,7 +79,7 @@ def log_shares(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     return share - share.mean()
 
 
-def _scores(
+def known_scores(
     logits: NDArray[np.floating], labels: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
     """The class scores of the works whose label is known, their greatest 0, and these labels."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from morelli.judgement.calibration import HIGHEST, LOWEST, MOST, log_shares
+from morelli.judgement.calibration import HIGHEST, LOWEST, MOST, known_scores, log_shares
 
-_LEAST = 1e-6
+_LEAST = 1e-6  # as in ThroughPainters
 _PRIOR = 3.0  # works that a painter's habits are given beforehand, shared out as all training works are
 _SHARPEST = 4.0
 
@@ -54,13 +54,11 @@ def fit_painters(
     ``logits`` (N, K) of the task and ``painters`` (N, P) may be log-probabilities; ``table`` (P, K) are the
     :func:`habits`; ``labels`` (N,), −1 left out. Without a known label nobody is heard.
     """
-    known = np.flatnonzero(np.asarray(labels) >= 0)
-    if not len(known):
+    own, right = known_scores(logits, labels)
+    if not len(right):
         return Voice(0.0, 1.0)
-    own = np.maximum(log_softmax(np.asarray(logits, np.float64)[known], axis=1), np.log(_LEAST) * 2)
-    who = np.asarray(painters, np.float64)[known]
+    who = np.asarray(painters, np.float64)[np.asarray(labels) >= 0]
     share = np.zeros(own.shape[1]) if counts is None else log_shares(counts)
-    right = np.asarray(labels)[known]
 
     def loss(numbers: NDArray[np.float64]) -> float:
         sharpness, voice, by_painters, tau = numbers

@@ -20,7 +20,7 @@ from morelli.network.ensemble import Members, MembersHead
 from morelli.network.head import build_head
 from morelli.network.neck import Neck, build_neck
 from morelli.network.painters import PAINTER, ThroughPainters
-from morelli.recipe import Recipe
+from morelli.recipe import Head, Recipe
 
 
 class Network(nn.Module):
@@ -73,12 +73,16 @@ class Network(nn.Module):
         return build() if settings.members == 1 else Members(settings.members, build)
 
     def _build_head(self, name: str, classes: int) -> nn.Module:
-        members, settings = self.recipe.neck.members, self.recipe.head("artist" if name == PAINTER else name)
+        members, settings = self.recipe.neck.members, self._head_settings(name)
 
         def build() -> nn.Module:
             return build_head(settings, self.neck.dim // members, classes)
 
         return build() if members == 1 else MembersHead(members, build)
+
+    def _head_settings(self, name: str) -> Head:
+        """The painters' head is made as the artists' is."""
+        return self.recipe.head("artist" if name == PAINTER else name)
 
     @property
     def learned(self) -> dict[str, list[str]]:
@@ -135,9 +139,7 @@ class Network(nn.Module):
             },
             "heads": {
                 name: {
-                    **recipe.head("artist" if name == PAINTER else name).model_dump(
-                        include={"kind", "widths"}
-                    ),
+                    **self._head_settings(name).model_dump(include={"kind", "widths"}),
                     "classes": len(names),
                     "parameters": _count(self.heads[name]),
                 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,10 +35,11 @@ def changes(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run = tmp_path_factory.mktemp("runs") / "artist"
     train(Path("artist-resnet50-lstm"), data, run, changes("artist-resnet50-lstm"))
-    return run
+    yield run
+    shutil.rmtree(run)
 
 
 @pytest.mark.parametrize("name", recipes.shipped())

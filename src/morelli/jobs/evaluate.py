@@ -22,6 +22,8 @@ from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.report.page import write_report
 
+BEFORE_REFIT = "predictions-before-refit.parquet"
+
 
 def evaluate(run: Path, split: str = "test", data: Path | None = None, page: bool = True) -> dict[str, Any]:
     """Scores ``run`` on a split of its own collection, or of another one, whose classes are matched by name.
@@ -44,7 +46,11 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
         check_same_rows(run, collection)
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
-    predictions = _predict(model, collection, rows, f"reading {split}")
+    if own and model.facts.get("refit") and split in ("val", "all"):
+        say(
+            f"--split {split}: the run learned from its validation works too (training.refit); test is unseen"
+        )
+    predictions = predict_rows(model, collection, rows, f"reading {split}")
     write(predictions, run / f"predictions-{split}.parquet")
     scores = score(predictions, pd.concat([training, table.iloc[rows]]) if not own else table)
     scores |= {"split": split, "collection": str(collection.folder)}
@@ -101,14 +107,17 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
     """The run's predictions for its own validation split, on which thresholds may be chosen.
 
     They come from ``predictions-val.parquet`` where that is of these works and labels and not older than the model;
-    else they are read now, and written there with ``keep``. ``None`` where the split is empty, or the collection
-    gone or made anew.
+    else they are read now, and written there with ``keep``. Of a run that was refitted they are those of the network
+    before, from ``predictions-before-refit.parquet``. ``None`` where the split is empty, or the collection gone or
+    made anew.
     """
-    file = run / "predictions-val.parquet"
+    file, refit = run / "predictions-val.parquet", bool(model.facts.get("refit"))
     works = _training_rows(run, ["id", "split", *TASKS])
     works = works[works["split"] == "val"]
     if works.empty:
         return None
+    if refit:
+        return _before_refit(run, works, model)
     if file.is_file() and file.stat().st_mtime_ns >= (run / "model.json").stat().st_mtime_ns:
         with suppress(DataError):  # a damaged one is written anew
             found = read(file)
@@ -120,10 +129,23 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
     except MorelliError as error:
         say(f"scores that are tuned on the run's validation works are left out: {error}")
         return None
-    found = _predict(model, collection, collection.rows("val"), "reading val")
+    found = predict_rows(model, collection, collection.rows("val"), "reading val")
     if keep:
         write(found, file)
     return found
+
+
+def _before_refit(run: Path, works: pd.DataFrame, model: Model) -> Predictions | None:
+    file = run / BEFORE_REFIT
+    try:
+        found = read(file)
+        if _are_of(found, works, model):
+            return found
+        why = "is of other works, labels or classes"
+    except DataError as error:
+        why = str(error)
+    say(f"scores that are tuned on the run's validation works are left out: {file.name} {why}")
+    return None
 
 
 def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
@@ -136,7 +158,8 @@ def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
     )
 
 
-def _predict(model: Model, collection: Collection, rows: np.ndarray, title: str) -> Predictions:
+def predict_rows(model: Model, collection: Collection, rows: np.ndarray, title: str) -> Predictions:
+    """Calibrated predictions for ``rows`` of a collection, with their labels."""
     readings = read_rows(model, collection, rows, title)
     tasks = {
         task: TaskPredictions(names, collection.labels(task, names)[rows], readings.probabilities[task])

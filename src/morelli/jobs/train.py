@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,17 +14,12 @@ from morelli.collection.collection import Collection
 from morelli.console import first_process, say
 from morelli.errors import RunError, StoppedError, UsageError
 from morelli.files import make_folder, replacing, write_text
+from morelli.jobs.calibrate import calibrated, refitted
 from morelli.jobs.evaluate import check_same_rows
-from morelli.jobs.reading import read_rows
-from morelli.judgement.calibration import apply_temperature, fit_temperature, fit_temperature_and_prior
-from morelli.judgement.conformal import fit_thresholds
-from morelli.judgement.painters import fit_painters, habits
 from morelli.network.network import Network
-from morelli.network.painters import PAINTER, ThroughPainters
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.training.fit import fit
-from morelli.training.samplers import class_counts
 
 
 def train(
@@ -52,10 +44,16 @@ def train(
         check_same_rows(out, collection)
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
-    torch.manual_seed(recipe.seed)
-    network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), _painters(recipe, collection))
-    if start_from is not None:
-        _transfer(network, start_from)
+    painters = _painters(recipe, collection)
+
+    def begin() -> Network:
+        torch.manual_seed(recipe.seed)
+        network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), painters)
+        if start_from is not None:
+            _transfer(network, start_from)
+        return network
+
+    network = begin()
     if recipe.image.size > collection.info["size"]:
         say(
             f"image.size {recipe.image.size} enlarges images that were prepared at {collection.info['size']} px; "
@@ -73,8 +71,14 @@ def train(
     again_text = shlex.join([*again, "--resume"])
     try:
         fit(recipe, collection, network, out, resume, again_text)
-        if first_process():
-            _finish(network, recipe, collection, out)
+        model = calibrated(network, recipe, collection) if first_process() else None
+        if recipe.training.refit:
+            whole = begin()
+            say("refit: learning again, from the training and validation works together")
+            fit(recipe, collection, whole, out / "refit", resume, again_text, refit=True)
+            model = refitted(model, whole, collection, out) if model else None
+        if model:
+            _save(model, out)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; go on with: {again_text}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
@@ -91,73 +95,10 @@ def _painters(recipe: recipes.Recipe, collection: Collection) -> list[str]:
     return found
 
 
-def _finish(network: Network, recipe: recipes.Recipe, collection: Collection, out: Path) -> None:
-    """Calibrates on the validation split and writes the model and its class names.
-
-    The thresholds of the prediction sets are fitted to the calibrated readings of the very works that gave the
-    temperature; what that costs in coverage is seen on the test split.
-    """
-    facts: dict[str, Any] = {
-        "architecture": network.describe(),
-        "backbone_weights": network.backbone.weights_used,
-        "images_fingerprint": collection.fingerprint,
-        "prepared_size": collection.info["size"],
-    }
-    model = Model(network, recipe, network.vocabularies, *network.colours, facts=facts)
-    rows, training = collection.rows("val"), collection.rows("train")
-    every = replace(model, vocabularies=network.learned)
-    chances = read_rows(every, collection, rows, "calibrating").probabilities
-    model.facts["conformal"] = {}
+def _save(model: Model, out: Path) -> None:
     for task, names in model.vocabularies.items():
-        labels = collection.labels(task, names)
-        counts = None
-        if recipe.training.calibration != "temperature":
-            counts = class_counts(labels[training], len(names))
-        if network.painters:
-            chances[task] = _hear_painters(network, task, collection, chances, counts)
-        logits = _logarithms(chances[task])
-        if counts is None:
-            model.temperature[task] = fit_temperature(logits, labels[rows])
-        else:
-            model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels[rows], counts)
-            model.shift[task] = shift.tolist()
-        calibrated = apply_temperature(chances[task], model.temperature[task], model.shift.get(task))
-        model.facts["conformal"][task] = fit_thresholds(labels[rows], calibrated)
         write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
     save_model(model, out)
-
-
-def _hear_painters(
-    network: Network,
-    task: str,
-    collection: Collection,
-    chances: dict[str, np.ndarray],
-    counts: np.ndarray | None,
-) -> np.ndarray:
-    """Sets how ``task`` is answered through the painters, by the ``chances`` of the validation works; these as they are
-    after that."""
-    rows, training = collection.rows("val"), collection.rows("train")
-    labels = collection.labels(task, network.vocabularies[task])
-    painted = collection.painted_by(network.painters)[training]
-    table = habits(painted, labels[training], len(network.painters), len(network.vocabularies[task]))
-    own, painters = _logarithms(chances[task]), _logarithms(chances[PAINTER])
-    voice = fit_painters(own, painters, table, labels[rows], counts)
-    through = network.through[task]
-    assert isinstance(through, ThroughPainters)
-    through.load_state_dict(
-        {
-            "habits": torch.from_numpy(table),
-            "weight": torch.tensor(voice.weight),
-            "sharpness": torch.tensor(voice.sharpness),
-        }
-    )
-    device = through.habits.device
-    heard = through(torch.from_numpy(own).to(device), torch.from_numpy(painters).to(device))
-    return heard.softmax(dim=1).cpu().numpy()
-
-
-def _logarithms(chances: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(chances, 1e-12, None))
 
 
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:

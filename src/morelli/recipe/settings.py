@@ -220,7 +220,10 @@ class Training(_Strict):
 
     ``calibration`` is what is fitted to the validation split when training is over: a ``temperature`` for each task,
     which leaves every answer as it was, or ``temperature-and-prior``, which also gives rare classes back what a network
-    that was held back (by dropout, MixUp, few epochs) took from them."""
+    that was held back (by dropout, MixUp, few epochs) took from them.
+
+    ``refit`` learns again from the beginning, as long as before, from the training and validation works together, once
+    validation has given the calibration, which is kept. The test split stays unseen."""
 
     batch_size: int = Field(64, ge=1)
     accumulate: int = Field(1, ge=1)
@@ -230,6 +233,7 @@ class Training(_Strict):
     patience: int | None = Field(None, ge=1)
     monitor: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     calibration: Literal["temperature", "temperature-and-prior"] = "temperature"
+    refit: bool = False
     cache: bool = True
     workers: int = Field(2, ge=0, le=64)
     devices: int = Field(1, ge=1)
@@ -270,6 +274,12 @@ class Recipe(_Strict):
             strangers = [t for t in named if t not in self.tasks]
             if strangers:
                 raise ValueError(f"{key} names {strangers[0]}, which is not among the tasks")
+        plateau = any(phase.schedule.kind == "plateau" for phase in self.phases)
+        if self.training.refit and (self.training.patience or plateau):
+            raise ValueError(
+                "training.refit needs a length that no validation decides; leave out training.patience and "
+                "schedules of kind plateau"
+            )
         patches = self.backbone.patches
         if patches and self.image.size % patches:
             raise ValueError(f"image.size {self.image.size} is no multiple of backbone.patches {patches}")

@@ -58,10 +58,12 @@ class Checkpoints(pl.Callback):
 
 class EpochLog(pl.Callback):
     """A bar for each epoch, a line when it ends, and a row in ``metrics.csv``; a resumed run replaces the rows
-    of the epochs that it does again."""
+    of the epochs that it does again. A ``refit`` learns from its validation works: what it gets right is not said."""
 
-    def __init__(self, file: Path, recipe_phases: int, number: int, works: int) -> None:
+    def __init__(self, file: Path, recipe_phases: int, number: int, works: int, refit: bool = False) -> None:
         self.file, self.phases, self.number, self.works = file, recipe_phases, number, works
+        self.called = "refit, phase" if refit else "phase"
+        self.refit = refit
         self._open = ExitStack()
         self._advance: Callable[[int], None] | None = None
 
@@ -72,9 +74,7 @@ class EpochLog(pl.Callback):
             return
         # not at the start of the epoch, which a run resumed in the middle of one never sees
         self._started, self._seen = time.perf_counter(), 0
-        title = (
-            f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        )
+        title = f"{self.called} {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         if trainer.is_global_zero:
             self._advance = self._open.enter_context(progress(title, self.works, "images", keep=False))
             self._advance(batch_idx * len(batch[1]))
@@ -107,10 +107,12 @@ class EpochLog(pl.Callback):
                 for name, value in figures.items()
                 if name.startswith("val_") and name.endswith("_accuracy") and name != "val_accuracy"
             )
+            learned = f"loss {figures.get('train_loss', float('nan')):.3f}"
+            checked = f" → {figures.get('val_loss', float('nan')):.3f}  validation: {shown}"
             say(
-                f"phase {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-                f"loss {figures.get('train_loss', float('nan')):.3f} → {figures.get('val_loss', float('nan')):.3f}  "
-                f"validation: {shown}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
+                f"{self.called} {self.number + 1}/{self.phases} "
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
+                f"{learned}{'' if self.refit else checked}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
             )
 
     def on_exception(

@@ -46,22 +46,29 @@ class Place:
 
 
 def fit(
-    recipe: Recipe, collection: Collection, network: Network, run: Path, resume: bool, how_to_go_on: str
+    recipe: Recipe,
+    collection: Collection,
+    network: Network,
+    run: Path,
+    resume: bool,
+    how_to_go_on: str,
+    refit: bool = False,
 ) -> None:
-    """Trains ``network`` in place and leaves it with the weights of the best epoch.
+    """Trains ``network`` in place and leaves it with the weights of the best epoch; with ``refit``, which learns from
+    the validation works too, of the last one, for nothing is left to choose by.
 
     Writes ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt``, ``metrics.csv`` and TensorBoard events in
     ``run``. With ``resume`` goes on from ``last.ckpt`` with the numbers of an uninterrupted run (on one kind of
     machine). Raises :class:`RunError` for a checkpoint that cannot be read and :class:`StoppedError` on Ctrl-C.
     """
-    sources = Sources(recipe, collection, network)
+    sources = Sources(recipe, collection, network, refit)
     counts: dict[str, Any] = {
         name: class_counts(sources.train_labels[:, column].numpy(), len(names))
         for column, (name, names) in enumerate(network.learned.items())
     }
     loss = MultiTaskLoss(list(counts), recipe, counts)
     place = find_place(run) if resume else None
-    best = place.best if place else float("-inf")
+    best = place.best if place else float("inf" if refit else "-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):
         here = place if place and place.phase == number else None
         if here:  # also before a cache is made: its key is of the backbone as it is now
@@ -69,7 +76,7 @@ def fit(
         if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
             continue  # the phase had ended
         best = _fit_phase(recipe, sources, network, loss, run, number, here, best, how_to_go_on)
-    load_weights(network, run / "checkpoints" / "best.ckpt", loss)
+    load_weights(network, run / "checkpoints" / ("last.ckpt" if refit else "best.ckpt"), loss)
 
 
 def _fit_phase(
@@ -95,7 +102,7 @@ def _fit_phase(
     module = ReadingModule(network, loss, recipe, number, batches)
     checkpoints = Checkpoints(run / "checkpoints", number, best)
     stop = GracefulStop(checkpoints, how_to_go_on)
-    log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count)
+    log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count, sources.refit)
     trainer = _trainer(recipe, number, run, [log, checkpoints, stop])
     network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
     with warnings.catch_warnings():

@@ -26,13 +26,20 @@ from morelli.training.samplers import EpochBatches, balancing_weights
 class Sources:
     """The training and validation loaders of each phase of a recipe.
 
-    Raises :class:`DataError` where a task has no training label, fewer than two classes, or a split is empty.
+    With ``refit`` the validation works are among those of training too. Raises :class:`DataError` where a task has no
+    training label, fewer than two classes, or a split is empty.
     """
 
-    def __init__(self, recipe: Recipe, collection: Collection, network: Network) -> None:
+    def __init__(self, recipe: Recipe, collection: Collection, network: Network, refit: bool = False) -> None:
         self.recipe, self.collection, self.network = recipe, collection, network
         self.train_rows, self.train_labels = self._labelled("train", "training")
         self.val_rows, self.val_labels = self._labelled("val", "validation")
+        self.refit = refit
+        if refit:
+            rows = np.concatenate([self.train_rows, self.val_rows])
+            order = rows.argsort()
+            self.train_rows = rows[order]
+            self.train_labels = torch.cat([self.train_labels, self.val_labels])[torch.from_numpy(order)]
         for column, task in enumerate(recipe.tasks):
             classes = len(set(self.train_labels[:, column].tolist()) - {-1})
             if classes < 2:

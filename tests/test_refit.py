@@ -1,0 +1,151 @@
+"""`training.refit`: what is learned again with the validation works, and what stays as validation gave it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_painters import NECK
+from tiny import painted_collection, recipe_file
+
+from morelli.collection.collection import Collection
+from morelli.errors import RecipeError
+from morelli.jobs.evaluate import evaluate
+from morelli.jobs.train import train
+from morelli.judgement.painters import habits
+from morelli.judgement.predictions import read
+from morelli.recipe import parse
+
+REFIT = ["training.refit=true"]
+RECIPE: dict[str, Any] = {"neck": NECK | {"statistics": ["moments"]}}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection ``c``; of one recipe a run as it is, ``plain``, and one with a refit, ``refitted``; both scored."""
+    here = tmp_path_factory.mktemp("world")
+    data, recipe = painted_collection(here), recipe_file(here, **RECIPE)
+    for name, changes in {"plain": [], "refitted": REFIT}.items():
+        train(recipe, data, here / name, changes)
+        evaluate(here / name, page=False)
+    return here
+
+
+def weights(file: Path) -> dict[str, torch.Tensor]:
+    return torch.load(file, weights_only=False)["state_dict"]
+
+
+def test_a_refit_is_a_training_on_the_works_of_both_splits(world: Path, tmp_path: Path) -> None:
+    """As if the validation works had been training works from the beginning, to the bit."""
+    data = shutil.copytree(world / "c", tmp_path / "c")
+    collection = Collection.open(data)
+    split = collection.table["split"].replace({"val": "train", "test": "val"})
+    collection.table.assign(split=split).to_parquet(data / "collection.parquet", index=False)
+    train(world / "tiny.yaml", data, tmp_path / "r")
+    expected = weights(tmp_path / "r" / "checkpoints" / "last.ckpt")
+    made = weights(world / "refitted" / "refit" / "checkpoints" / "last.ckpt")
+    assert expected.keys() == made.keys()
+    assert all(torch.equal(made[name], expected[name]) for name in made)
+    assert not (world / "refitted" / "refit" / "checkpoints" / "best.ckpt").exists()
+    stored = load_file(world / "refitted" / "model.safetensors")
+    assert all(torch.equal(stored[name], made[f"network.{name}"]) for name in stored)
+
+
+def test_what_validation_gave_is_kept(world: Path) -> None:
+    plain, refitted = (
+        json.loads((world / name / "model.json").read_text()) for name in ("plain", "refitted")
+    )
+    assert refitted["refit"] is True and "refit" not in plain
+    for fact in ("temperature", "shift", "conformal", "vocabularies"):
+        assert refitted[fact] == plain[fact]
+    before, kept = (
+        read(world / "plain" / "predictions-val.parquet"),
+        read(world / "refitted" / "predictions-before-refit.parquet"),
+    )
+    assert kept.ids == before.ids
+    for task, found in kept.tasks.items():
+        assert np.array_equal(found.probabilities, before.tasks[task].probabilities)
+    test = [read(world / name / "predictions-test.parquet").tasks["style"] for name in ("plain", "refitted")]
+    assert not np.allclose(test[0].probabilities, test[1].probabilities)
+
+
+def test_what_is_tuned_is_tuned_on_works_that_had_not_been_learned(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(world / "refitted", tmp_path / "r")
+    held_out, kept = read(run / "predictions-before-refit.parquet"), run / "predictions-before-refit.parquet"
+    first = evaluate(run, page=False)["tasks"]["style"]
+    assert first["conformal"] is not None and first["logit_adjusted"] is not None
+    assert "learned from its validation works" not in capsys.readouterr().err
+    evaluate(run, "val", page=False)
+    assert "learned from its validation works" in capsys.readouterr().err
+    learned = read(run / "predictions-val.parquet").tasks["style"].probabilities
+    assert not np.allclose(learned, held_out.tasks["style"].probabilities)
+    assert evaluate(run, page=False)["tasks"]["style"] == first  # whatever predictions-val.parquet holds now
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
+    assert "tuned on the run's validation works are left out" in capsys.readouterr().err
+    shutil.copy(run / "predictions-test.parquet", kept)
+    assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
+
+
+def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_learned(
+    world: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_file(tmp_path, painters=4, **RECIPE)
+    for name, changes in {"plain": [], "refitted": REFIT}.items():
+        train(recipe, world / "c", tmp_path / name, changes)
+    plain, refitted = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "refitted"))
+    painters = json.loads((tmp_path / "refitted" / "model.json").read_text())["painters"]
+    collection = Collection.open(world / "c")
+    rows = np.concatenate([collection.rows("train"), collection.rows("val")])
+    painted = collection.painted_by(painters)[rows]
+    for task, names in collection.vocabularies.items():
+        for part in ("weight", "sharpness"):
+            assert torch.equal(refitted[f"through.{task}.{part}"], plain[f"through.{task}.{part}"])
+        expected = habits(painted, collection.labels(task)[rows], len(painters), len(names))
+        assert np.allclose(refitted[f"through.{task}.habits"].numpy(), expected)
+
+
+def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Path) -> None:
+    """A run with the checkpoints of its first epochs only, resumed, gives the same model as an uninterrupted one."""
+    from morelli.errors import StoppedError
+    from morelli.training.callbacks import Checkpoints
+
+    run, saves = tmp_path / "r", []
+
+    def save(self: Checkpoints, trainer: Any, name: str) -> None:
+        before(self, trainer, name)
+        saves.append(self.folder.parent.name)
+        if saves.count("refit") == 2:
+            raise StoppedError("stopped")
+
+    before = Checkpoints.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        with pytest.raises(StoppedError):
+            train(world / "tiny.yaml", world / "c", run, REFIT)
+    assert not (run / "model.json").exists()
+    train(world / "tiny.yaml", world / "c", run, REFIT, resume=True)
+    made, expected = (load_file(each / "model.safetensors") for each in (run, world / "refitted"))
+    assert all(torch.equal(made[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"refit": True, "patience": 3}},
+        {"training": {"refit": True}, "phases": [{"epochs": 2, "schedule": {"kind": "plateau"}}]},
+    ],
+)
+def test_a_refit_needs_a_length_that_no_validation_decides(change: dict[str, Any]) -> None:
+    tree = {"name": "x", "phases": [{"epochs": 2}]}
+    parse(tree | {"training": {"refit": True}}, "test")
+    with pytest.raises(RecipeError, match=r"training\.refit needs a length"):
+        parse(tree | change, "test")

@@ -13,8 +13,8 @@ from torch import nn
 from morelli.errors import RecipeError
 from morelli.network.backbone import build_backbone
 from morelli.network.network import Network
-from morelli.network.readout import Part, Readout, deviations, parts_of
-from morelli.network.statistics import Gram, Statistics
+from morelli.network.readout import Part, Readout, deviations, mirrored, parts_of
+from morelli.network.statistics import Gram, Statistics, _Mixed
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.prediction.opened import opened
 from morelli.prediction.saliency import saliency
@@ -86,7 +86,20 @@ def test_a_gram_matrix_is_that_of_the_mixed_channels():
     wanted = np.stack([np.cov(work, bias=True)[np.triu_indices(3)] for work in mixed])
     wanted = torch.from_numpy(np.sign(wanted) * np.sqrt(np.abs(wanted) + 1e-6)).float()
     (found,) = parts_of(Readout([5])([given]), [Part(5)])
-    torch.testing.assert_close(gram(*found), gram.norm(wanted), rtol=1e-4, atol=1e-4)
+    square = found[1][:, mirrored(5)].view(-1, 5, 5)
+    torch.testing.assert_close(gram(square), gram.norm(wanted), rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_of_a_gram_matrix_is_that_of_plain_products():
+    torch.manual_seed(0)
+    square = torch.randn(3, 5, 5, dtype=torch.float64)
+    square, weight = square + square.transpose(1, 2), torch.randn(2, 5, dtype=torch.float64)
+    parts = [[each.clone().requires_grad_() for each in (square, weight)] for _ in range(2)]
+    outer = torch.randn(3, 2, 2, dtype=torch.float64)
+    (_Mixed.apply(*parts[0]) * outer).sum().backward()
+    (parts[1][1] @ parts[1][0] @ parts[1][1].t() * outer).sum().backward()
+    for ours, plain in zip(*parts, strict=True):
+        torch.testing.assert_close(ours.grad, plain.grad)
 
 
 def test_a_wide_part_has_no_gram_and_a_narrow_one_no_more_mixtures_than_channels():

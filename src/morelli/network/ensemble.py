@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morelli.network.neck import Neck
+from morelli.network.neck import FusedNeck, Neck
 
 
 class Members(Neck):
@@ -22,11 +22,17 @@ class Members(Neck):
 
     def __init__(self, members: int, build: Callable[[], Neck]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(necks := [build() for _ in range(members)])
-        self.dim = sum(neck.dim for neck in necks)
+        self.necks: list[FusedNeck] = []
+        for _ in range(members):
+            neck = build()
+            assert isinstance(neck, FusedNeck)  # no other kind may have members, says the recipe
+            self.necks.append(neck)
+        self.members = nn.ModuleList(self.necks)
+        self.dim = sum(neck.dim for neck in self.necks)
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        return torch.cat([neck(features) for neck in self.members], dim=1)
+        opened = self.necks[0].opened(features)
+        return torch.cat([neck.read(features, opened) for neck in self.necks], dim=1)
 
 
 class MembersHead(nn.Module):

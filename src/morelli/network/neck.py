@@ -23,7 +23,7 @@ from morelli.network.mingru import MinGRU
 from morelli.network.pooling import AttentionPool, MeanPool
 from morelli.network.readout import Part, Readout
 from morelli.network.scan import rows_as_tokens, scan
-from morelli.network.statistics import Statistics
+from morelli.network.statistics import Opened, Statistics
 
 
 class Neck(nn.Module):
@@ -184,8 +184,14 @@ class FusedNeck(Neck):
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        readout = self.readout([features]) if self.readout else features
-        parts = [self.thin(self.statistics(readout))]
+        return self.read(features, self.opened(features))
+
+    def opened(self, features: Float[Tensor, "B C h w"]) -> Opened:
+        """What members share: statistics, of which nothing is learned."""
+        return self.statistics.opened(self.readout([features]) if self.readout else features)
+
+    def read(self, features: Float[Tensor, "B C h w"], opened: Opened) -> Float[Tensor, "B D"]:
+        parts = [self.thin(self.statistics.read(opened))]
         if self.reading is not None:
             parts.append(self.reading(features))
         return self.dropout(self.fuse(torch.cat(parts, dim=1)))

@@ -7,6 +7,7 @@ A painting's style lies much in these: the correlations of channels (Gram matric
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,17 +15,21 @@ from torch import Tensor, nn
 
 from morelli.network.readout import Part, deviations, mirrored, parts_of, upper
 
+Opened = list[
+    tuple[Tensor, Tensor, Tensor | None]
+]  # of each part means, deviations (B, C), covariances (B, C, C)
+
 
 class Moments(nn.Module):
     """Mean and standard deviation of each channel over the map, each normalised by layer; ``dim`` = 2 C."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
-        self.part, self.dim = part, 2 * part.channels
+        self.dim = 2 * part.channels
         self.centre, self.spread = nn.LayerNorm(part.channels), nn.LayerNorm(part.channels)
 
-    def forward(self, mean: Float[Tensor, "B C"], second: Float[Tensor, "B _"]) -> Float[Tensor, "B D"]:
-        return torch.cat([self.centre(mean), self.spread(deviations(self.part, second))], dim=1)
+    def forward(self, mean: Float[Tensor, "B C"], spread: Float[Tensor, "B C"]) -> Float[Tensor, "B D"]:
+        return torch.cat([self.centre(mean), self.spread(spread)], dim=1)
 
 
 class Gram(nn.Module):
@@ -36,20 +41,35 @@ class Gram(nn.Module):
 
     def __init__(self, part: Part, projections: int) -> None:
         super().__init__()
-        self.channels = part.channels
         self.mix = nn.Linear(part.channels, projections, bias=False)
         nn.init.orthogonal_(self.mix.weight)
         self.dim = projections * (projections + 1) // 2
         self.norm = nn.LayerNorm(self.dim)
-        self.register_buffer("mirrored", mirrored(part.channels), persistent=False)
         self.register_buffer("upper", upper(projections), persistent=False)
 
-    def forward(self, mean: Float[Tensor, "B C"], second: Float[Tensor, "B _"]) -> Float[Tensor, "B D"]:
-        square = second.index_select(1, self.mirrored).view(-1, self.channels, self.channels)  # type: ignore[arg-type]
-        with torch.autocast(second.device.type, enabled=False):
-            products = self.mix.weight @ (square @ self.mix.weight.t())
+    def forward(self, square: Float[Tensor, "B C C"]) -> Float[Tensor, "B D"]:
+        with torch.autocast(square.device.type, enabled=False):
+            products: Tensor = _Mixed.apply(square, self.mix.weight)
         flat = products.flatten(1).index_select(1, self.upper)  # type: ignore[arg-type]
         return self.norm(flat.sign() * (flat.abs() + 1e-6).sqrt())
+
+
+class _Mixed(torch.autograd.Function):
+    """W S Wᵀ of symmetric S (B, C, C) and W (P, C). Both W have the same gradient but for a transposition, so the
+    dear product, of S, is needed once instead of twice."""
+
+    @staticmethod
+    def forward(ctx: Any, square: Tensor, weight: Tensor) -> Tensor:
+        half = square @ weight.t()
+        ctx.save_for_backward(half, weight)
+        return weight @ half
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+        (gradient,), (half, weight) = gradients, ctx.saved_tensors
+        square = weight.t() @ gradient @ weight if ctx.needs_input_grad[0] else None
+        both = gradient + gradient.transpose(1, 2)
+        return square, torch.einsum("bpq,bcq->pc", both, half)
 
 
 class Statistics(nn.Module):
@@ -69,14 +89,31 @@ class Statistics(nn.Module):
                     parts.append(Moments(part))
                 elif part.covariances:
                     parts.append(Gram(part, min(projections, part.channels)))
+                    self.register_buffer(f"mirrored_{place}", mirrored(part.channels), persistent=False)
                 else:
                     continue
                 self.places.append(place)
         self.parts = nn.ModuleList(parts)
         self.dim = sum(part.dim for part in parts)
 
+    def opened(self, readout: Float[Tensor, "B L 1 1"]) -> Opened:
+        """The parts of a readout, laid out for :meth:`read`. Nothing here is learned, so that necks which share a
+        readout do it once; unpacking the covariances is a fifth of a step."""
+        found: Opened = []
+        for place, (mean, second) in enumerate(parts_of(readout, self.layout)):
+            part, whole = self.layout[place], getattr(self, f"mirrored_{place}", None)
+            square = None
+            if whole is not None:
+                square = second.index_select(1, whole).view(-1, part.channels, part.channels)
+            found.append((mean, deviations(part, second), square))
+        return found
+
+    def read(self, opened: Opened) -> Float[Tensor, "B D"]:
+        made = []
+        for place, part in zip(self.places, self.parts, strict=True):
+            mean, spread, square = opened[place]
+            made.append(part(mean, spread) if isinstance(part, Moments) else part(square))
+        return torch.cat(made, dim=1)
+
     def forward(self, readout: Float[Tensor, "B L 1 1"]) -> Float[Tensor, "B D"]:
-        found = parts_of(readout, self.layout)
-        return torch.cat(
-            [part(*found[place]) for place, part in zip(self.places, self.parts, strict=True)], dim=1
-        )
+        return self.read(self.opened(readout))

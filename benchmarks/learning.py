@@ -5,7 +5,7 @@
 For each share near-duplicate groups of the training split are drawn at random, by the seed; what is not drawn is in no
 split. Validation, test and cached features are those of the collection. In ``--out``: ``learning.md`` and
 ``learning.png``, test scores as means over the seeds, with their range; ``share-S/seed-N`` are the runs, of which one
-that has its scores is not made again.
+that has its scores is not made again. Nothing is refitted, for that would learn from validation works beyond the share.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def main() -> None:
             run = folder / f"seed-{seed}"
             if not scored(run):
                 part = thinned(options.data, folder / f"collection-{seed}", share, seed)
-                train_and_evaluate(options.recipe, part, run, [*options.changes, f"seed={seed}"])
+                train_and_evaluate(
+                    options.recipe, part, run, ["training.refit=false", *options.changes, f"seed={seed}"]
+                )
             found = scores(options.out)
             with replacing(options.out / "learning.md") as temporary:
                 temporary.write_text(table(found))

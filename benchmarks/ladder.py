@@ -1,7 +1,7 @@
 """The ladder: from no pixels to `recipes/morelli.yaml`, same works, epochs and seeds, each rung against ours.
 
     python benchmarks/ladder.py --data collection --out ladder                     (three seeds)
-    python benchmarks/ladder.py --data collection --out ladder --only ours "LSTM, last state" --seeds 0
+    python benchmarks/ladder.py --data collection --out ladder --only "LSTM, last state" --seeds 0
 
 The rungs read a frozen ImageNet ResNet-18's third stage, averaged to 7 × 7 tokens but where said; ours is the recipe.
 All learn for ``--epochs`` at the recipe's rate, with its MixUp; ours is compared as it was before its refit, which

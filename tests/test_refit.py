@@ -15,7 +15,7 @@ from test_painters import NECK
 from tiny import painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
-from morelli.errors import RecipeError
+from morelli.errors import RecipeError, RunError, StoppedError
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.judgement.painters import habits
@@ -41,6 +41,12 @@ def weights(file: Path) -> dict[str, torch.Tensor]:
     return torch.load(file, weights_only=False)["state_dict"]
 
 
+def take_last(run: Path, recipe: Path, data: Path) -> None:
+    """Finishes a run again, with its last epoch for its best."""
+    shutil.copy(run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt")
+    train(recipe, data, run, resume=True)
+
+
 def test_a_refit_is_a_training_on_the_works_of_both_splits(world: Path, tmp_path: Path) -> None:
     """As if the validation works had been training works from the beginning, to the bit."""
     data = shutil.copytree(world / "c", tmp_path / "c")
@@ -57,42 +63,95 @@ def test_a_refit_is_a_training_on_the_works_of_both_splits(world: Path, tmp_path
     assert all(torch.equal(stored[name], made[f"network.{name}"]) for name in stored)
 
 
-def test_what_validation_gave_is_kept(world: Path) -> None:
-    plain, refitted = (
-        json.loads((world / name / "model.json").read_text()) for name in ("plain", "refitted")
-    )
-    assert refitted["refit"] is True and "refit" not in plain
+def test_what_validation_gave_is_kept(world: Path, tmp_path: Path) -> None:
+    """It is that of a plain run's last epoch, as long as the refit; a plain run itself takes its best."""
+    plain = shutil.copytree(world / "plain", tmp_path / "plain")
+    take_last(plain, world / "tiny.yaml", world / "c")
+    evaluate(plain, page=False)
+    told, kept = (json.loads((run / "model.json").read_text()) for run in (plain, world / "refitted"))
+    assert kept["refit"] is True and "refit" not in told
     for fact in ("temperature", "shift", "conformal", "vocabularies"):
-        assert refitted[fact] == plain[fact]
-    before, kept = (
-        read(world / "plain" / "predictions-val.parquet"),
-        read(world / "refitted" / "predictions-before-refit.parquet"),
-    )
-    assert kept.ids == before.ids
-    for task, found in kept.tasks.items():
-        assert np.array_equal(found.probabilities, before.tasks[task].probabilities)
-    test = [read(world / name / "predictions-test.parquet").tasks["style"] for name in ("plain", "refitted")]
+        assert kept[fact] == told[fact]
+    before = read(plain / "predictions-val.parquet")
+    found = read(world / "refitted" / "predictions-before-refit.parquet")
+    assert found.ids == before.ids
+    for task in found.tasks:
+        assert np.array_equal(found.tasks[task].probabilities, before.tasks[task].probabilities)
+    test = [read(run / "predictions-test.parquet").tasks["style"] for run in (plain, world / "refitted")]
     assert not np.allclose(test[0].probabilities, test[1].probabilities)
 
 
-def test_what_is_tuned_is_tuned_on_works_that_had_not_been_learned(
+def test_validation_scores_are_those_of_works_that_had_not_been_learned(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = shutil.copytree(world / "refitted", tmp_path / "r")
-    held_out, kept = read(run / "predictions-before-refit.parquet"), run / "predictions-before-refit.parquet"
+    kept = run / "predictions-before-refit.parquet"
     first = evaluate(run, page=False)["tasks"]["style"]
     assert first["conformal"] is not None and first["logit_adjusted"] is not None
-    assert "learned from its validation works" not in capsys.readouterr().err
     evaluate(run, "val", page=False)
-    assert "learned from its validation works" in capsys.readouterr().err
-    learned = read(run / "predictions-val.parquet").tasks["style"].probabilities
-    assert not np.allclose(learned, held_out.tasks["style"].probabilities)
-    assert evaluate(run, page=False)["tasks"]["style"] == first  # whatever predictions-val.parquet holds now
+    assert "answers of the network before its refit" in capsys.readouterr().err
+    assert (run / "predictions-val.parquet").read_bytes() == kept.read_bytes()
     kept.write_bytes(kept.read_bytes()[:100])
     assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
     assert "tuned on the run's validation works are left out" in capsys.readouterr().err
     shutil.copy(run / "predictions-test.parquet", kept)
     assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
+    with pytest.raises(RunError, match=r"before-refit\.parquet: missing, damaged or of other works"):
+        evaluate(run, "val", page=False)
+
+
+def test_the_artist_oracle_has_met_what_the_refit_learned(world: Path) -> None:
+    """By hand: of each artist the most frequent style of his training and validation works."""
+    table = Collection.open(world / "c").table
+    seen = table[table["split"].isin(["train", "val"]) & (table["style"] >= 0)]
+    most = seen.groupby("artist_name")["style"].agg(
+        lambda styles: styles.value_counts().sort_index().idxmax()
+    )
+    test = table[(table["split"] == "test") & (table["style"] >= 0)]
+    guessed = test["artist_name"].map(most).fillna(seen["style"].value_counts().idxmax())
+    scores = json.loads((world / "refitted" / "scores-test.json").read_text())["tasks"]["style"]
+    assert scores["baselines"]["artist_oracle"] == pytest.approx((guessed == test["style"]).mean())
+
+
+def test_another_run_begins_with_what_had_not_learned_the_validation_works(
+    world: Path, tmp_path: Path
+) -> None:
+    train(
+        world / "tiny.yaml", world / "c", tmp_path / "r", ["phases.0.lr=1e-12"], start_from=world / "refitted"
+    )
+    made = weights(tmp_path / "r" / "checkpoints" / "last.ckpt")
+    before = weights(world / "refitted" / "checkpoints" / "last.ckpt")
+    after = weights(world / "refitted" / "refit" / "checkpoints" / "last.ckpt")
+    name = "network.heads.style.members.0.weight"
+    name = name if name in made else next(n for n in made if n.startswith("network.heads.style"))
+    torch.testing.assert_close(made[name], before[name], rtol=0, atol=1e-6)
+    assert (made[name] - after[name]).abs().max() > 1e-3
+    run = shutil.copytree(world / "refitted", tmp_path / "cut")
+    (run / "checkpoints" / "last.ckpt").unlink()
+    with pytest.raises(RunError, match=r"last\.ckpt: missing, and the run's own weights have learned"):
+        train(world / "tiny.yaml", world / "c", tmp_path / "r2", start_from=run)
+
+
+def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, tmp_path: Path) -> None:
+    from morelli.training.callbacks import Checkpoints, GracefulStop
+
+    asked: list[GracefulStop] = []
+    begin, save = GracefulStop.__init__, Checkpoints.save
+
+    def note(self: GracefulStop, *arguments: Any) -> None:
+        begin(self, *arguments)
+        asked.append(self)
+
+    def saved(self: Checkpoints, trainer: Any, name: str) -> None:
+        save(self, trainer, name)
+        asked[-1].asked = name == "last.ckpt" and trainer.current_epoch == 2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GracefulStop, "__init__", note)
+        patch.setattr(Checkpoints, "save", saved)
+        with pytest.raises(StoppedError, match="go on with: morelli train"):
+            train(world / "tiny.yaml", world / "c", tmp_path / "r", REFIT)
+    assert len(asked) == 1 and not (tmp_path / "r" / "refit").exists()
 
 
 def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_learned(
@@ -101,6 +160,7 @@ def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_lea
     recipe = recipe_file(tmp_path, painters=4, **RECIPE)
     for name, changes in {"plain": [], "refitted": REFIT}.items():
         train(recipe, world / "c", tmp_path / name, changes)
+    take_last(tmp_path / "plain", recipe, world / "c")
     plain, refitted = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "refitted"))
     painters = json.loads((tmp_path / "refitted" / "model.json").read_text())["painters"]
     collection = Collection.open(world / "c")
@@ -115,7 +175,6 @@ def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_lea
 
 def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Path) -> None:
     """A run with the checkpoints of its first epochs only, resumed, gives the same model as an uninterrupted one."""
-    from morelli.errors import StoppedError
     from morelli.training.callbacks import Checkpoints
 
     run, saves = tmp_path / "r", []

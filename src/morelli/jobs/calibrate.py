@@ -62,7 +62,7 @@ def refitted(model: Model, network: Network, collection: Collection, out: Path) 
     """``network``, which learned from the training and validation works, with the calibration of ``model``, which had
     not seen the latter; its predictions for them are kept, for whatever is chosen on validation.
 
-    The temperature was fitted to a network of fewer works, so that the refitted one is sooner too modest than too sure.
+    Both learned for as long, the one from fewer works; whether the calibration still fits is seen on the test split.
     """
     held_out = collection.rows("val")
     write(predict_rows(model, collection, held_out, "reading val"), out / BEFORE_REFIT)

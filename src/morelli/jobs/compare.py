@@ -125,7 +125,8 @@ def _cost(run: Path) -> dict[str, Any]:
     """What training took and how large the network is, as far as the run says."""
     cost: dict[str, Any] = dict.fromkeys(("seconds_per_epoch", "epochs", "parameters"))
     try:
-        seconds = pd.read_csv(run / "metrics.csv")["seconds"]
+        files = [run / "metrics.csv", *run.glob("refit/metrics.csv")]
+        seconds = pd.concat([pd.read_csv(file)["seconds"] for file in files])
         if len(seconds):
             cost |= {"seconds_per_epoch": round(float(seconds.mean()), 3), "epochs": len(seconds)}
     except (OSError, ValueError, KeyError, TypeError):

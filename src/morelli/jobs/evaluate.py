@@ -46,13 +46,17 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
         check_same_rows(run, collection)
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
-    if own and model.facts.get("refit") and split in ("val", "all"):
-        say(
-            f"--split {split}: the run learned from its validation works too (training.refit); test is unseen"
-        )
-    predictions = predict_rows(model, collection, rows, f"reading {split}")
+    refit = bool(model.facts.get("refit"))
+    if own and refit and split == "val":
+        say("--split val: answers of the network before its refit, which had not learned these works")
+        predictions = _before_refit(run, _validation_works(run), model)
+    else:
+        predictions = predict_rows(model, collection, rows, f"reading {split}")
     write(predictions, run / f"predictions-{split}.parquet")
-    scores = score(predictions, pd.concat([training, table.iloc[rows]]) if not own else table)
+    known = pd.concat([training, table.iloc[rows]]) if not own else table
+    if refit and split != "val":  # who asks artists instead of pixels has met the validation works too
+        known = known.assign(split=known["split"].replace({"val": "train"}))
+    scores = score(predictions, known)
     scores |= {"split": split, "collection": str(collection.folder)}
     _add_trust(scores, predictions, model, training if not own else table, run, split, own)
     _add_second_styles(scores, predictions, collection, model, rows)
@@ -112,12 +116,15 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
     made anew.
     """
     file, refit = run / "predictions-val.parquet", bool(model.facts.get("refit"))
-    works = _training_rows(run, ["id", "split", *TASKS])
-    works = works[works["split"] == "val"]
+    works = _validation_works(run)
     if works.empty:
         return None
     if refit:
-        return _before_refit(run, works, model)
+        try:
+            return _before_refit(run, works, model)
+        except RunError as error:
+            say(f"scores that are tuned on the run's validation works are left out: {error}")
+            return None
     if file.is_file() and file.stat().st_mtime_ns >= (run / "model.json").stat().st_mtime_ns:
         with suppress(DataError):  # a damaged one is written anew
             found = read(file)
@@ -135,17 +142,19 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
     return found
 
 
-def _before_refit(run: Path, works: pd.DataFrame, model: Model) -> Predictions | None:
-    file = run / BEFORE_REFIT
-    try:
+def _before_refit(run: Path, works: pd.DataFrame, model: Model) -> Predictions:
+    """A refitted run's answers for its validation ``works`` before it had learned them."""
+    file, found = run / BEFORE_REFIT, None
+    with suppress(DataError):
         found = read(file)
-        if _are_of(found, works, model):
-            return found
-        why = "is of other works, labels or classes"
-    except DataError as error:
-        why = str(error)
-    say(f"scores that are tuned on the run's validation works are left out: {file.name} {why}")
-    return None
+    if found is None or not _are_of(found, works, model):
+        raise RunError(f"{file}: missing, damaged or of other works; train the run again, with --resume")
+    return found
+
+
+def _validation_works(run: Path) -> pd.DataFrame:
+    works = _training_rows(run, ["id", "split", *TASKS])
+    return works[works["split"] == "val"]
 
 
 def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
@@ -180,7 +189,9 @@ def _tables(
     if own:
         return table, None
     training = _training_rows(run, [*columns, *model.vocabularies])
-    return table.assign(split="scored"), training[training["split"] == "train"]
+    return table.assign(split="scored"), training[
+        training["split"].isin(["train", "val"] if model.facts.get("refit") else ["train"])
+    ]
 
 
 def check_same_rows(run: Path, collection: Collection) -> None:

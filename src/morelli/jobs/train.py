@@ -19,7 +19,7 @@ from morelli.jobs.evaluate import check_same_rows
 from morelli.network.network import Network
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
-from morelli.training.fit import fit
+from morelli.training.fit import REFIT, fit, load_before_refit
 
 
 def train(
@@ -71,14 +71,13 @@ def train(
     again_text = shlex.join([*again, "--resume"])
     try:
         fit(recipe, collection, network, out, resume, again_text)
-        model = calibrated(network, recipe, collection) if first_process() else None
-        if recipe.training.refit:
-            whole = begin()
+        whole = begin() if recipe.training.refit else None
+        if whole:
             say("refit: learning again, from the training and validation works together")
-            fit(recipe, collection, whole, out / "refit", resume, again_text, refit=True)
-            model = refitted(model, whole, collection, out) if model else None
-        if model:
-            _save(model, out)
+            fit(recipe, collection, whole, out / REFIT, resume, again_text, refit=True)
+        if first_process():
+            model = calibrated(network, recipe, collection)
+            _save(refitted(model, whole, collection, out) if whole else model, out)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; go on with: {again_text}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
@@ -122,6 +121,8 @@ def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:
 def _transfer(network: Network, run: Path) -> None:
     """Backbone, neck and heads of another run; a neck or head of another shape or other classes stays as it is."""
     other = load_model(run)
+    if other.facts.get("refit"):  # what is chosen on validation must not have learned it
+        load_before_refit(other.network, run)
     try:
         network.backbone.load_state_dict(_state(other.network.backbone))
     except RuntimeError:

@@ -278,7 +278,7 @@ class Recipe(_Strict):
         if self.training.refit and (self.training.patience or plateau):
             raise ValueError(
                 "training.refit needs a length that no validation decides; leave out training.patience and "
-                "schedules of kind plateau"
+                "schedules of kind plateau, or set training.refit=false"
             )
         patches = self.backbone.patches
         if patches and self.image.size % patches:

@@ -131,7 +131,8 @@ def network_pictures(folder: Path, run: Path) -> list[Picture]:
     metrics = run / "metrics.csv"
     if metrics.exists():
         drawn = learning_curves_figure(metrics)
-        pictures.append(_picture(folder, "curves", drawn, "Training, epoch by epoch."))
+        what = "before the refit, epoch by epoch" if (run / "refit").exists() else "epoch by epoch"
+        pictures.append(_picture(folder, "curves", drawn, f"Training, {what}."))
         outliers = outliers_figure(metrics)
         if outliers is not None:
             caption = "What further epochs do to the accuracy and to the number of outliers."

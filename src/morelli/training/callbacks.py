@@ -58,7 +58,7 @@ class Checkpoints(pl.Callback):
 
 class EpochLog(pl.Callback):
     """A bar for each epoch, a line when it ends, and a row in ``metrics.csv``; a resumed run replaces the rows
-    of the epochs that it does again. A ``refit`` learns from its validation works: what it gets right is not said."""
+    of the epochs that it does again. A ``refit`` learns from its validation works, whose figures are left out."""
 
     def __init__(self, file: Path, recipe_phases: int, number: int, works: int, refit: bool = False) -> None:
         self.file, self.phases, self.number, self.works = file, recipe_phases, number, works
@@ -101,7 +101,8 @@ class EpochLog(pl.Callback):
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]} | figures
         row |= {"seconds": round(self._seconds, 3), "images_per_second": round(rate, 1)}
         if trainer.is_global_zero:
-            write_row(self.file, {k: v for k, v in row.items() if k != "val_score"})
+            kept = "val_" if self.refit else "val_score"
+            write_row(self.file, {k: v for k, v in row.items() if not k.startswith(kept)})
             shown = "  ".join(
                 f"{name.removeprefix('val_').removesuffix('_accuracy')} {value:.1%}"
                 for name, value in figures.items()

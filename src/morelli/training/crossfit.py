@@ -68,7 +68,7 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
         "contrastive": contrastive,
         "sampler": recipe.sampler.model_copy(update={"balance": balance}),
         "phases": [Phase(epochs=total, lr=first.lr, schedule=Schedule(kind="cosine"))],
-        "training": recipe.training.model_copy(update={"cache": True, "devices": 1}),
+        "training": recipe.training.model_copy(update={"cache": True, "devices": 1, "refit": False}),
     }
     return recipe.model_copy(update=changes)
 

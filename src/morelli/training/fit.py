@@ -29,6 +29,7 @@ from morelli.training.module import ReadingModule
 from morelli.training.samplers import EpochBatches, class_counts
 from morelli.training.sources import Sources
 
+REFIT = "refit"  # a run's folder for it
 _PLUGIN = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -54,8 +55,10 @@ def fit(
     how_to_go_on: str,
     refit: bool = False,
 ) -> None:
-    """Trains ``network`` in place and leaves it with the weights of the best epoch; with ``refit``, which learns from
-    the validation works too, of the last one, for nothing is left to choose by.
+    """Trains ``network`` in place and leaves it with the weights of the best epoch.
+
+    With ``refit`` it learns from the validation works too, and ends with the weights of the last epoch, for nothing is
+    left to choose by; and so does a training that a refit is to follow, whose calibration the refitted network takes.
 
     Writes ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt``, ``metrics.csv`` and TensorBoard events in
     ``run``. With ``resume`` goes on from ``last.ckpt`` with the numbers of an uninterrupted run (on one kind of
@@ -67,7 +70,8 @@ def fit(
         for column, (name, names) in enumerate(network.learned.items())
     }
     loss = MultiTaskLoss(list(counts), recipe, counts)
-    place = find_place(run) if resume else None
+    begun = (run / "checkpoints" / "last.ckpt").exists()
+    place = find_place(run) if resume and (begun or not refit) else None
     best = place.best if place else float("inf" if refit else "-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):
         here = place if place and place.phase == number else None
@@ -76,7 +80,8 @@ def fit(
         if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
             continue  # the phase had ended
         best = _fit_phase(recipe, sources, network, loss, run, number, here, best, how_to_go_on)
-    load_weights(network, run / "checkpoints" / ("last.ckpt" if refit else "best.ckpt"), loss)
+    chosen = "last.ckpt" if refit or recipe.training.refit else "best.ckpt"
+    load_weights(network, run / "checkpoints" / chosen, loss)
 
 
 def _fit_phase(
@@ -109,7 +114,8 @@ def _fit_phase(
         warnings.simplefilter("ignore")  # Lightning's advice to developers
         trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
     asked = trainer.strategy.reduce_boolean_decision(stop.asked, all=False)
-    if asked and number + 1 < len(recipe.phases):  # during the last validation of the phase
+    more = number + 1 < len(recipe.phases) or (recipe.training.refit and not sources.refit)
+    if asked and more:  # during the last validation of the phase
         raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
     return checkpoints.best
 
@@ -172,10 +178,24 @@ def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:
         raise RunError(f"{file}: does not fit this recipe; give the recipe that made it") from None
 
 
+def load_before_refit(network: Network, run: Path) -> None:
+    """Into the network of a refitted run the weights that it had when it had not learned its validation works."""
+    file = run / "checkpoints" / "last.ckpt"
+    if not file.exists():
+        raise RunError(
+            f"{file}: missing, and the run's own weights have learned its validation works; train it again"
+        )
+    state = _read(file)["state_dict"]
+    network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+    )
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         # a checkpoint of one's own run holds Python objects of Lightning's loops
         return torch.load(file, map_location="cpu", weights_only=False)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "damaged"
-        raise RunError(f"{file}: cannot be read ({why}); delete it and train without --resume") from None
+        how = "with" if file.parent.parent.name == REFIT else "without"  # the run before the refit is whole
+        raise RunError(f"{file}: cannot be read ({why}); delete it and train {how} --resume") from None

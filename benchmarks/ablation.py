@@ -12,25 +12,28 @@ from __future__ import annotations
 import ladder
 
 ONE = ["neck.members=1", "training.refit=false"]
+CHANGED = {
+    "painters not learned": ["painters=null"],
+    "not mirrored": ["backbone.mirrored=false"],
+    "means and deviations alone": ["neck.statistics=[moments]"],
+    "covariances of 24 mixtures": ["neck.projections=24"],
+    "covariances of 96 mixtures": ["neck.projections=96"],
+    "a vector of 512": ["neck.fused=512"],
+    "dropout 0.3": ["neck.dropout=0.3"],
+    "no MixUp": ["augment.mixup=0"],
+    "label smoothing 0.1": ["losses.default.smoothing=0.1"],
+    "balanced softmax": ["losses.default.kind=balanced-softmax"],
+    "learned task weights": ["task_weights=uncertainty"],
+    "averaged weights": ["training.ema=0.995"],
+    "ResNet-18 alone": ["backbone.beside=null"],
+    "its third stage alone": ["backbone.beside=null", "backbone.stage=3"],
+}  # fmt: skip
 CHANGES: dict[str, list[str]] = {
     "one member": ONE,
     "the recipe": [],
     "the recipe, before its refit": ["training.refit=false"],
-    "painters not learned": [*ONE, "painters=null"],
-    "not mirrored": [*ONE, "backbone.mirrored=false"],
-    "means and deviations alone": [*ONE, "neck.statistics=[moments]"],
-    "covariances of 24 mixtures": [*ONE, "neck.projections=24"],
-    "covariances of 96 mixtures": [*ONE, "neck.projections=96"],
-    "a vector of 512": [*ONE, "neck.fused=512"],
-    "dropout 0.3": [*ONE, "neck.dropout=0.3"],
-    "no MixUp": [*ONE, "augment.mixup=0"],
-    "label smoothing 0.1": [*ONE, "losses.default.smoothing=0.1"],
-    "balanced softmax": [*ONE, "losses.default.kind=balanced-softmax"],
-    "learned task weights": [*ONE, "task_weights=uncertainty"],
-    "averaged weights": [*ONE, "training.ema=0.995"],
-    "ResNet-18 alone": [*ONE, "backbone.beside=null"],
-    "its third stage alone": [*ONE, "backbone.beside=null", "backbone.stage=3"],
-}  # fmt: skip
+}
+CHANGES |= {row: [*ONE, *changes] for row, changes in CHANGED.items()}
 
 
 if __name__ == "__main__":

@@ -62,7 +62,6 @@ class EpochLog(pl.Callback):
 
     def __init__(self, file: Path, recipe_phases: int, number: int, works: int, refit: bool = False) -> None:
         self.file, self.phases, self.number, self.works = file, recipe_phases, number, works
-        self.called = "refit, phase" if refit else "phase"
         self.refit = refit
         self._open = ExitStack()
         self._advance: Callable[[int], None] | None = None
@@ -74,8 +73,8 @@ class EpochLog(pl.Callback):
             return
         # not at the start of the epoch, which a run resumed in the middle of one never sees
         self._started, self._seen = time.perf_counter(), 0
-        title = f"{self.called} {self.number + 1}/{self.phases} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         if trainer.is_global_zero:
+            title = self._title(trainer)
             self._advance = self._open.enter_context(progress(title, self.works, "images", keep=False))
             self._advance(batch_idx * len(batch[1]))
         else:
@@ -111,10 +110,13 @@ class EpochLog(pl.Callback):
             learned = f"loss {figures.get('train_loss', float('nan')):.3f}"
             checked = f" → {figures.get('val_loss', float('nan')):.3f}  validation: {shown}"
             say(
-                f"{self.called} {self.number + 1}/{self.phases} "
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-                f"{learned}{'' if self.refit else checked}  ({self._seconds:.1f} s, {rate:,.0f} images/s)"
+                f"{self._title(trainer)}  {learned}{'' if self.refit else checked}  "
+                f"({self._seconds:.1f} s, {rate:,.0f} images/s)"
             )
+
+    def _title(self, trainer: pl.Trainer) -> str:
+        phase = f"{'refit, ' if self.refit else ''}phase {self.number + 1}/{self.phases}"
+        return f"{phase} epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

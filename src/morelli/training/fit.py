@@ -173,7 +173,7 @@ def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:
     state = _read(file)["state_dict"]
     try:
         for name, part in (("network.", network), ("loss.", loss)):
-            part.load_state_dict({k.removeprefix(name): v for k, v in state.items() if k.startswith(name)})
+            part.load_state_dict(_under(state, name))
     except RuntimeError:
         raise RunError(f"{file}: does not fit this recipe; give the recipe that made it") from None
 
@@ -185,10 +185,11 @@ def load_before_refit(network: Network, run: Path) -> None:
         raise RunError(
             f"{file}: missing, and the run's own weights have learned its validation works; train it again"
         )
-    state = _read(file)["state_dict"]
-    network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-    )
+    network.load_state_dict(_under(_read(file)["state_dict"], "network."))
+
+
+def _under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {k.removeprefix(name): v for k, v in state.items() if k.startswith(name)}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -183,6 +183,14 @@ def test_more_stages_than_there_are_is_an_error_that_counts_them():
         random().set_trainable(9)
 
 
+def test_a_backbone_built_where_no_gradient_is_kept_is_whole():
+    settings = Backbone(name="mobilenetv2_100", stage=[2, "last"], readout="statistics", weights="none")
+    with torch.no_grad():
+        built = build_backbone(settings, 64)
+    expected = build_backbone(settings, 64)
+    assert list(built.state_dict()) == list(expected.state_dict())
+
+
 def test_the_same_seed_gives_the_same_network():
     one, two = random("convnext_atto"), random("convnext_atto")
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))

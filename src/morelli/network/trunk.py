@@ -202,7 +202,8 @@ def _prune(trunk: nn.Module, image_size: int, settings: recipe.Backbone) -> nn.M
     they would cost memory, never learn, and be missed in a weight file that was cut as well."""
     trunk.eval()
     images = torch.zeros(1, 3, image_size, image_size)
-    used = _parameters_behind(feature_maps(trunk, images, inner_stages(settings)))
+    with torch.enable_grad():  # the caller may have none, and would be left without a trunk
+        used = _parameters_behind(feature_maps(trunk, images, inner_stages(settings)))
     _drop_unused(_inner(trunk), used)
     return trunk.train()
 

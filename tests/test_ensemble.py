@@ -74,5 +74,5 @@ def test_members_are_trained_and_evaluated(tmp_path, contrastive) -> None:
 
 
 def test_members_of_another_neck_are_refused() -> None:
-    with pytest.raises(RecipeError, match="members are for kind statistics, not for lstm"):
+    with pytest.raises(RecipeError, match="members are for kinds statistics and mlp, not for lstm"):
         parse(READER | {"neck": {"kind": "lstm", "members": 2}}, "test")

@@ -148,7 +148,7 @@ def test_an_image_file_gets_the_answers_of_the_work_it_is(
     assert found["story"] == told["tasks"]["genre"]["story"]
 
 
-@pytest.mark.parametrize("kind", NECKS)
+@pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
 def test_every_neck_is_explained(kind: str, collection: Collection, tmp_path: Path) -> None:
     run = make_run(tmp_path, collection, Neck(kind=kind, width=6, pool="attention"), tasks=["style"])
     found = explain(run, collection.table["id"].iloc[0])

@@ -69,7 +69,7 @@ def maps(batch=3, height=4, width=3):
 
 
 def test_every_kind_of_neck_a_recipe_allows_is_here():
-    assert {settings.kind for settings in RECURRENT + OTHERS} == set(NECKS)
+    assert {settings.kind for settings in RECURRENT + OTHERS} == set(NECKS) - {"mlp"}  # it reads no map
     assert set(NECKS) == set(get_args(Neck.model_fields["kind"].annotation))
 
 
@@ -277,7 +277,7 @@ def test_a_task_unknown_in_the_whole_batch_teaches_its_head_nothing(weights):
     assert whole.backbone.trunk.conv1.weight.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("kind", NECKS)
+@pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))
 def test_half_precision_and_channels_last_train_with_finite_numbers(kind):
     whole = network(neck=Neck(kind=kind, width=WIDTH)).to(memory_format=torch.channels_last)
     loss = MultiTaskLoss(whole.tasks, whole.recipe, counted())

@@ -116,7 +116,7 @@ def test_the_map_is_of_the_chosen_task_and_class() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", NECKS)
+@pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
 def test_every_neck_gives_every_map_and_keeps_its_weights(kind: str, method: str) -> None:
     made = model(Neck(kind=kind, width=6, pool="attention"))
     made.network.requires_grad_(False)

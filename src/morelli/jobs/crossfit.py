@@ -122,10 +122,10 @@ def facts_of(
 def pooled(model: Any, collection: Collection) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Statistics of the backbone's features (N, F) of every work, and the embedding (N, ≤ 256) made of them."""
     from morelli.training.crossfit import DIMENSIONS, pooled_statistics, principal
-    from morelli.training.sources import clean_features
+    from morelli.training.sources import backbone_features
 
     rows = collection.rows("all")
-    features = clean_features(collection, model, rows, model.recipe)
+    features = backbone_features(collection, model, rows, model.recipe)
     statistics = pooled_statistics(features, rows, model.network.backbone.layout)
     return statistics, principal(statistics, DIMENSIONS)
 

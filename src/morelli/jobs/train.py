@@ -19,6 +19,7 @@ from morelli.jobs.evaluate import check_same_rows
 from morelli.network.network import Network
 from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
+from morelli.training.components import fit_components
 from morelli.training.fit import REFIT, fit, load_before_refit
 
 
@@ -70,8 +71,11 @@ def train(
     again += ["--from", str(start_from)] if start_from else []
     again_text = shlex.join([*again, "--resume"])
     try:
+        _find_components(network, recipe, collection)
         fit(recipe, collection, network, out, resume, again_text)
         whole = begin() if recipe.training.refit else None
+        if whole and network.components:  # nobody's label made them
+            whole.components = network.components
         if whole:
             say("refit: learning again, from the training and validation works together")
             fit(recipe, collection, whole, out / REFIT, resume, again_text, refit=True)
@@ -81,6 +85,12 @@ def train(
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; go on with: {again_text}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
+
+
+def _find_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:
+    """Fits the network's components, where it has any that are not those of another run."""
+    if network.components is not None and not network.components.fitted:
+        fit_components(Model(network, recipe, network.vocabularies, *network.colours), collection)
 
 
 def _painters(recipe: recipes.Recipe, collection: Collection) -> list[str]:
@@ -132,6 +142,8 @@ def _transfer(network: Network, run: Path) -> None:
     network.backbone.weights_used = f"run {run.name}"
     taken = ["backbone"]
     parts: dict[str, tuple[nn.Module, nn.Module]] = {"neck": (network.neck, other.network.neck)}
+    if network.components is not None and other.network.components is not None:
+        parts = {"components": (network.components, other.network.components), **parts}
     for task in network.tasks:
         if other.vocabularies.get(task) == network.vocabularies[task]:
             parts[f"{task} head"] = (network.heads[task], other.network.heads[task])
@@ -158,6 +170,7 @@ def _described(network: Network) -> str:
     given = f"{backbone.channels} × {height} × {width} tokens"
     if backbone.layout:
         given = f"{backbone.channels:,} statistics of {len(backbone.layout)} maps"
+        given += f" → {network.components.width:,} components" if network.components else ""
     several = f" × {recipe.neck.members}" if recipe.neck.members > 1 else ""
     return f"{names}, {given} → {recipe.neck.kind}{several}"
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morelli.network.neck import FusedNeck, Neck
+from morelli.network.orderless import MemberNeck, Neck
 
 
 class Members(Neck):
@@ -22,10 +22,10 @@ class Members(Neck):
 
     def __init__(self, members: int, build: Callable[[], Neck]) -> None:
         super().__init__()
-        self.necks: list[FusedNeck] = []
+        self.necks: list[MemberNeck] = []
         for _ in range(members):
             neck = build()
-            assert isinstance(neck, FusedNeck)  # no other kind may have members, says the recipe
+            assert isinstance(neck, MemberNeck)  # no other kind may have members, says the recipe
             self.necks.append(neck)
         self.members = nn.ModuleList(self.necks)
         self.dim = sum(neck.dim for neck in self.necks)

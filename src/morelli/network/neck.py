@@ -1,9 +1,9 @@
 """Necks: the feature map (B, C, h, w) becomes one vector (B, D).
 
 ``lstm``, ``gru`` and ``mingru`` read the tokens along a scan, ``convlstm`` row after row, ``rowcol`` all
-rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence, and ``statistics`` has only
-the pooled statistics that any other neck may be fused with. Every neck normalises its tokens first, because the
-scale of features cut from an inner stage is arbitrary, and has ``dim``, its D.
+rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence, ``statistics`` has only
+the pooled statistics that any other neck may be fused with, and ``mlp`` one hidden layer. Every other neck normalises
+its tokens first, because the scale of features cut from an inner stage is arbitrary. All have ``dim``, their D.
 
 A new neck is one class and one entry of :data:`NECKS`.
 """
@@ -20,19 +20,10 @@ from morelli import recipe
 from morelli.errors import RecipeError
 from morelli.network.convlstm import RowConvLSTM
 from morelli.network.mingru import MinGRU
+from morelli.network.orderless import FusedNeck, HiddenLayer, Neck
 from morelli.network.pooling import AttentionPool, MeanPool
-from morelli.network.readout import Part, Readout
+from morelli.network.readout import Part
 from morelli.network.scan import rows_as_tokens, scan
-from morelli.network.statistics import Opened, Statistics
-
-
-class Neck(nn.Module):
-    """What all necks share: ``dim`` (D) and ``forward`` (B, C, h, w) → (B, D)."""
-
-    dim: int
-
-    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        raise NotImplementedError
 
 
 class TokenNeck(Neck):
@@ -162,41 +153,6 @@ class PoolNeck(TokenNeck):
         return self.dropout(self.pool(self.norm(tokens)))
 
 
-class FusedNeck(Neck):
-    """What another neck reads, if any, and pooled statistics of the same map, mixed by one layer; D = ``fused``.
-
-    Where the backbone gives a readout of its maps instead of a map, ``layout`` says what stands where in it. The
-    statistics pass a light dropout, for they are many and memorise; ``dropout`` acts on the fused vector.
-    """
-
-    def __init__(
-        self, settings: recipe.Neck, channels: int, reading: Neck | None, layout: Sequence[Part] | None = None
-    ) -> None:
-        super().__init__()
-        self.reading = reading
-        self.readout = None if layout else Readout([channels])
-        layout = layout or [Part(channels)]
-        self.statistics = Statistics(settings.statistics or ["moments"], layout, settings.projections)
-        self.thin = nn.Dropout(0.1)
-        self.dim = settings.fused
-        width = self.statistics.dim + (reading.dim if reading else 0)
-        self.fuse = nn.Sequential(nn.Linear(width, self.dim), nn.LayerNorm(self.dim), nn.GELU())
-        self.dropout = nn.Dropout(settings.dropout)
-
-    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        return self.read(features, self.opened(features))
-
-    def opened(self, features: Float[Tensor, "B C h w"]) -> Opened:
-        """What members share: statistics, of which nothing is learned."""
-        return self.statistics.opened(self.readout([features]) if self.readout else features)
-
-    def read(self, features: Float[Tensor, "B C h w"], opened: Opened) -> Float[Tensor, "B D"]:
-        parts = [self.thin(self.statistics.read(opened))]
-        if self.reading is not None:
-            parts.append(self.reading(features))
-        return self.dropout(self.fuse(torch.cat(parts, dim=1)))
-
-
 NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "lstm": RecurrentNeck,
     "gru": RecurrentNeck,
@@ -206,6 +162,7 @@ NECKS: dict[str, Callable[[recipe.Neck, int], Neck]] = {
     "mean": PoolNeck,
     "attention": PoolNeck,
     "statistics": lambda settings, channels: FusedNeck(settings, channels, None),
+    "mlp": HiddenLayer,
 }
 
 
@@ -215,19 +172,24 @@ def build_neck(
     """The neck that ``settings`` describes, for feature maps of ``channels`` channels and ``grid`` (h, w) cells, or for
     readouts of the given ``layout``.
 
-    Raises :class:`RecipeError` where rows are to be tokens of a neck that does not read tokens in order, and where a
-    neck that reads a map is given a readout.
+    Raises :class:`RecipeError` where rows are to be tokens of a neck that does not read tokens in order, where a neck
+    that reads a map is given a readout, and where one that reads a vector is given a map.
     """
     if layout and settings.kind != "statistics":
         raise RecipeError(
-            f"neck.kind: {settings.kind} reads a map, but backbone.readout is statistics; set neck.kind=statistics "
-            "or backbone.readout=map"
+            f"neck.kind: {settings.kind} reads a map, but backbone.readout is statistics; set neck.kind=statistics, "
+            "neck.kind=mlp with backbone.components, or backbone.readout=map"
         )
     if layout:
         return FusedNeck(settings, channels, None, layout)
     if settings.tokens == "rows" and NECKS[settings.kind] is not RecurrentNeck:
         raise RecipeError(
             f"neck.tokens: rows is for lstm, gru and mingru, not for {settings.kind}; leave it out"
+        )
+    if settings.kind == "mlp" and grid != (1, 1):
+        raise RecipeError(
+            f"neck.kind: mlp reads one vector, and the backbone gives a map of {grid[0]} × {grid[1]} cells; set "
+            "backbone.readout=statistics with backbone.components, or backbone.grid=1"
         )
     neck = NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
     if settings.statistics and not isinstance(neck, FusedNeck):

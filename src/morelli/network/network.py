@@ -1,7 +1,8 @@
 """The network: images → backbone → neck → one head a task.
 
 The two halves can be called apart: ``features`` is what a feature cache keeps while the backbone is frozen,
-``read`` goes on from there.
+``read`` goes on from there. Between backbone and neck there may be principal components of the backbone's statistics;
+then the neck reads those.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from morelli.errors import UsageError
 from morelli.network.backbone import FeatureMap, build_backbone
+from morelli.network.components import Components
 from morelli.network.contrastive import Projection
 from morelli.network.ensemble import Members, MembersHead
 from morelli.network.head import build_head
@@ -26,10 +28,10 @@ from morelli.recipe import Head, Recipe
 class Network(nn.Module):
     """Everything a recipe says about the network, with random neck and heads.
 
-    ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given is used as it is;
-    otherwise it is built from the recipe (see :func:`morelli.network.backbone.build_backbone`, also for
-    ``weights_dirs`` and the errors). ``painters``, where there are any, are learned beside the tasks, by a head of
-    their own, and help to answer these (:class:`~morelli.network.painters.ThroughPainters`). Call
+    ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given, and its ``components``, are
+    used as they are; otherwise they are built from the recipe (see :func:`morelli.network.backbone.build_backbone`,
+    also for ``weights_dirs`` and the errors). ``painters``, where there are any, are learned beside the tasks, by a
+    head of their own, and help to answer these (:class:`~morelli.network.painters.ThroughPainters`). Call
     ``torch.manual_seed`` before, for the same numbers again.
 
     Raises :class:`UsageError` if a task of the recipe has no classes.
@@ -42,6 +44,7 @@ class Network(nn.Module):
         backbone: FeatureMap | None = None,
         weights_dirs: Sequence[str | Path] = (),
         painters: Sequence[str] = (),
+        components: Components | None = None,
     ) -> None:
         super().__init__()
         empty = [task for task in recipe.tasks if not vocabularies.get(task)]
@@ -53,6 +56,10 @@ class Network(nn.Module):
         self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
         if backbone is None:
             self.backbone.expect(*self.colours)
+        self.components = components
+        if components is None and recipe.backbone.components:
+            assert self.backbone.layout is not None  # the recipe has made sure of it
+            self.components = Components(self.backbone.layout, recipe.backbone.components)
         self.neck = self._build_neck()
         self.painters = list(painters)
         self.heads = nn.ModuleDict(
@@ -68,6 +75,8 @@ class Network(nn.Module):
         backbone, settings = self.backbone, self.recipe.neck
 
         def build() -> Neck:
+            if self.components is not None:
+                return build_neck(settings, self.components.width, (1, 1))
             return build_neck(settings, backbone.channels, backbone.grid, backbone.layout)
 
         return build() if settings.members == 1 else Members(settings.members, build)
@@ -101,8 +110,15 @@ class Network(nn.Module):
         return image.mean or self.backbone.mean, image.std or self.backbone.std
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """The backbone's feature map of normalised images (see :attr:`colours`)."""
-        return self.backbone(images)
+        """What the neck reads of normalised images (see :attr:`colours`): the backbone's feature map, or components of
+        its statistics."""
+        return self.condense(self.backbone(images))
+
+    def condense(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B _ _ _"]:
+        """What the neck reads of what the backbone gives: the same, or its components once they are fitted."""
+        return (
+            self.components(features) if self.components is not None and self.components.fitted else features
+        )
 
     def read(
         self, feature_map: Float[Tensor, "B C h w"]
@@ -120,6 +136,7 @@ class Network(nn.Module):
         recipe, backbone = self.recipe, self.backbone
         rows = recipe.neck.tokens == "rows"
         height, width = backbone.grid
+        given = self.components.width if self.components else backbone.channels
         return {
             "image": {"size": recipe.image.size},
             "backbone": {
@@ -128,12 +145,13 @@ class Network(nn.Module):
                 "weights": backbone.weights_used,
                 "channels": backbone.channels,
                 "grid": [height, width],
+                "components": self.components and self.components.width,
                 "parameters": _count(backbone),
             },
             "neck": {
                 **recipe.neck.model_dump(exclude={"dropout"}),
                 "tokens": height if rows else height * width,
-                "token_width": backbone.channels * (width if rows else 1),
+                "token_width": given * (width if rows else 1),
                 "dim": self.dim,
                 "parameters": _count(self.neck),
             },

@@ -45,10 +45,15 @@ class Model:
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) uint8 → the backbone's feature map (B, C, h, w)."""
+        """(B, 3, S, S) uint8 → what the neck reads (B, C, h, w): the backbone's feature map or components of it."""
+        return self.network.condense(self.raw_features(images))
+
+    @torch.inference_mode()
+    def raw_features(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 → what the backbone gives (B, C, h, w)."""
         with autocast(self.precision, self.device):
             pixels = normalise(images.to(self.device), self.mean, self.std)
-            return (self.backbone or self.network.features)(pixels)
+            return (self.backbone or self.network.backbone)(pixels)
 
     @torch.inference_mode()
     def read(self, feature_map: Tensor) -> tuple[dict[str, Tensor], Tensor]:

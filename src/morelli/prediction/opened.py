@@ -14,8 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from morelli.network.backbone import FeatureMap
 from morelli.network.neck import Neck
+from morelli.network.network import Network
 from morelli.prediction.device import autocast
 from morelli.prediction.model import Model
 from morelli.prediction.pixels import normalise
@@ -27,7 +27,7 @@ def opened(model: Model, pixels: Tensor) -> tuple[Model, Tensor]:
     Where the backbone gives a map anyway these are ``model`` and its feature map. The model is for this painting alone.
     """
     backbone = model.network.backbone
-    if not backbone.layout:
+    if backbone.layout is None:
         return model, model.features(pixels)
     images = normalise(pixels.to(model.device), model.mean, model.std)
     with torch.inference_mode(), autocast(model.precision, model.device):
@@ -35,7 +35,7 @@ def opened(model: Model, pixels: Tensor) -> tuple[Model, Tensor]:
         turned = [each.flip(3) for each in backbone.maps(images.flip(3))] if backbone.mirrored else []
     network = copy.copy(model.network)
     network._modules = dict(network._modules)
-    network.neck = _Opened(model.network.neck, backbone, _clones(maps), _clones(turned)).eval()
+    network.neck = _Opened(model.network, _clones(maps), _clones(turned)).eval()
     return replace(model, network=network), maps[backbone.deepest]
 
 
@@ -51,11 +51,10 @@ class _Opened(Neck):
     turned back (none where the backbone does not read it).
     """
 
-    def __init__(
-        self, neck: Neck, backbone: FeatureMap, maps: Sequence[Tensor], turned: Sequence[Tensor]
-    ) -> None:
+    def __init__(self, network: Network, maps: Sequence[Tensor], turned: Sequence[Tensor]) -> None:
         super().__init__()
-        self.neck, self.backbone, self.dim = neck, backbone, neck.dim
+        self.neck, self.backbone, self.components = network.neck, network.backbone, network.components
+        self.dim = network.dim
         self.maps, self.turned = list(maps), list(turned)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ class _Opened(Neck):
             change = features - self.maps[deepest][:, :, :rows]
             mirrored = self._readout(self.turned, self.turned[deepest][:, :, :rows] + change)
             readout = (readout + mirrored) / 2
-        return self.neck(readout)
+        return self.neck(self.components(readout) if self.components is not None else readout)
 
     def _readout(self, maps: Sequence[Tensor], features: Tensor) -> Tensor:
         """Of the maps' rows as far as ``features``, which stands for the deepest, goes."""

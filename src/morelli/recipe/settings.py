@@ -33,6 +33,7 @@ class Backbone(_Strict):
     ``readout`` is what it gives the neck: the ``map``, or the ``statistics`` of the map of each stage, at its own
     grain: means and covariances of its channels (of a map wider than 256 channels, variances). ``beside`` is a second
     backbone that sees the same image, and adds its maps or statistics; it learns only where all of the first does.
+    ``components`` turns all these statistics into so many principal components of them, found in the training works.
     With ``mirrored`` they read each image twice, as it is and mirrored left to right, and give the mean of both.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
@@ -50,11 +51,18 @@ class Backbone(_Strict):
     options: dict[str, Any] = {}
     mirrored: bool = False
     beside: Backbone | None = None
+    components: int | None = Field(None, ge=2, le=16384)
 
     @model_validator(mode="after")
     def _mirrored_together(self) -> Backbone:
         if self.beside is not None and self.beside.mirrored:
             raise ValueError("a backbone beside sees what the first one sees; put mirrored there alone")
+        if self.beside is not None and self.beside.components:
+            raise ValueError(
+                "components are of both backbones' statistics; put them into the first one alone"
+            )
+        if self.components and self.readout != "statistics":
+            raise ValueError("components are of statistics; set readout: statistics, or leave components out")
         return self
 
 
@@ -66,15 +74,18 @@ class Neck(_Strict):
     convolutions along the row instead of full connections; ``rowcol`` reads rows and columns with two bidirectional
     GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to
     the first three alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers``
-    to all of these but ``convlstm``.
+    to all of these but ``convlstm``. ``mlp`` is one hidden layer, ``fused`` wide, over a backbone's ``components`` or
+    a map of one cell, of which it drops ``input_dropout`` in training.
 
     ``statistics`` fuses what the neck reads with statistics of the whole map, in a vector ``fused`` wide:
     ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
-    channels. The kind ``statistics`` has nothing else (moments where none are named); of it there may be several
-    ``members``, each with heads of its own, whose mean probabilities are the answer.
+    channels. The kind ``statistics`` has nothing else (moments where none are named). Of this kind and of ``mlp`` there
+    may be several ``members``, each with heads of its own, whose mean probabilities are the answer.
     """
 
-    kind: Literal["lstm", "gru", "mingru", "convlstm", "rowcol", "mean", "attention", "statistics"] = "lstm"
+    kind: Literal["lstm", "gru", "mingru", "convlstm", "rowcol", "mean", "attention", "statistics", "mlp"] = (
+        "lstm"
+    )
     scan: Scan = "row"
     tokens: Literal["cells", "rows"] = "cells"
     width: int = Field(256, ge=1, le=8192)
@@ -85,14 +96,17 @@ class Neck(_Strict):
     statistics: list[Literal["moments", "gram"]] = []
     projections: int = Field(64, ge=2, le=512)
     fused: int = Field(512, ge=1, le=8192)
+    input_dropout: Rate = 0.1
     members: int = Field(1, ge=1, le=32)
 
     @model_validator(mode="after")
     def _members_fit(self) -> Neck:
-        if self.members > 1 and self.kind != "statistics":
+        if self.members > 1 and self.kind not in ("statistics", "mlp"):
             raise ValueError(
-                f"several members are for kind statistics, not for {self.kind}; leave members out"
+                f"several members are for kinds statistics and mlp, not for {self.kind}; leave members out"
             )
+        if self.statistics and self.kind == "mlp":
+            raise ValueError("kind mlp reads one vector as it is; leave statistics out")
         return self
 
 

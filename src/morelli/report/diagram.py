@@ -107,7 +107,11 @@ def _trunk(facts: dict[str, Any]) -> list[_Block]:
     tokens, token_width, dim = neck.get("tokens"), neck.get("token_width"), neck.get("dim")
     held = _join(tokens and f"{tokens:,d}", token_width and f"of width {token_width:,d}", by=" ")
     if read_out:
-        held = token_width and f"{token_width:,d} statistics"
+        components = backbone.get("components")
+        held = (
+            token_width
+            and f"{token_width:,d} {'components of all statistics' if components else 'statistics'}"
+        )
     return [
         _Block("Image", (size and f"{size} × {size}", size and "RGB pixels"), None, style.GREY, 1.1),
         _Block(

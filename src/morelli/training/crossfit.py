@@ -76,7 +76,8 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
 def fit_fold(
     model: Model, collection: Collection, recipe: Recipe, fold: int, folder: Path, how_to_go_on: str
 ) -> Model:
-    """Trains a new neck and heads on a :func:`fold_collection`; the backbone and the vocabularies are ``model``'s.
+    """Trains a new neck and heads on a :func:`fold_collection`; the backbone, its components (which no label made) and
+    the vocabularies are ``model``'s.
 
     Goes on from ``folder/checkpoints`` where there is a checkpoint. Raises :class:`StoppedError` on Ctrl-C.
     """
@@ -84,7 +85,7 @@ def fit_fold(
     torch.manual_seed(recipe.seed * 1000 + fold)
     backbone = model.network.backbone
     backbone.mean, backbone.std = model.mean, model.std  # type: ignore[assignment]
-    network = Network(recipe, vocabularies, backbone=backbone)
+    network = Network(recipe, vocabularies, backbone=backbone, components=model.network.components)
     resume = (folder / "checkpoints" / "last.ckpt").exists()
     fit(recipe, collection, network, folder, resume, how_to_go_on)
     return Model(network, recipe, vocabularies, model.mean, model.std)

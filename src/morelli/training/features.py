@@ -45,13 +45,17 @@ class FeatureFile:
         return self.array[self.place[rows]]
 
 
-def backbone_digest(backbone: nn.Module) -> str:
-    """Stands for every weight and buffer of a backbone."""
+def digest_of(module: nn.Module) -> str:
+    """Stands for every weight and buffer of a backbone, or of its components."""
     digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
+    for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def digest_of_rows(rows: np.ndarray) -> str:
+    return hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 def feature_key(*parts: object) -> str:

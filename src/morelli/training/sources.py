@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
 from morelli.training.augment import TrainingView
 from morelli.training.data import Batch, Features, Images, label_table, loader
-from morelli.training.features import FeatureFile, backbone_digest, cached_features, feature_key
+from morelli.training.features import FeatureFile, cached_features, digest_of, digest_of_rows, feature_key
 from morelli.training.samplers import EpochBatches, balancing_weights
 
 
@@ -99,9 +98,11 @@ class Sources:
             )
             shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
             key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
+            if model.network.components is not None:
+                key = feature_key(key, digest_of(model.network.components))
             title = f"caching features, view {number + 1} of {augment.views}"
             batches = partial(_rest, data, self.recipe)
-            compute = partial(_features, model, len(self.train_rows))
+            compute = partial(_features, model, len(self.train_rows), model.features)
             folder = self.collection.folder / "features"
             files.append(cached_features(folder, key, self.train_rows, batches, compute, title))
         return files
@@ -110,26 +111,46 @@ class Sources:
         return Model(self.network, self.recipe, self.network.vocabularies, *self.network.colours)
 
 
-def clean_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
-    """The cached features of ``rows`` as evaluation sees them; made where they are not there yet."""
+def backbone_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
+    """What the backbone gives of ``rows`` as evaluation sees them, cached; made where it is not there yet."""
     data = Images(collection, rows, torch.zeros(len(rows), 1, dtype=torch.int64), recipe.image)
-    key = _key(collection, model, rows, recipe, "clean", 0)
+    key = backbone_key(collection, model, rows, recipe)
     batches = partial(_rest, data, recipe)
-    compute = partial(_features, model, len(rows))
+    compute = partial(_features, model, len(rows), model.raw_features)
     return cached_features(collection.folder / "features", key, rows, batches, compute)
 
 
+def clean_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
+    """As :func:`backbone_features`, but what the neck reads: where there are components, these."""
+    if model.network.components is None:
+        return backbone_features(collection, model, rows, recipe)
+    folder, key = collection.folder / "features", _condensed_key(collection, model, rows, recipe)
+
+    def batches(done: int) -> Iterable[tuple[Tensor, Tensor]]:
+        raw = backbone_features(collection, model, rows, recipe)
+        for start in range(done, len(rows), 256):
+            piece = torch.from_numpy(raw.read(rows[start : start + 256]))
+            yield piece, piece
+
+    def compute(piece: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return model.network.condense(piece.to(model.device))
+
+    return cached_features(folder, key, rows, batches, compute, "caching components")
+
+
 def existing_features(collection: Collection, model: Model) -> FeatureFile | None:
-    """The cached features of the whole collection for this model's backbone, if some run has made them."""
+    """The cached features of the whole collection that this model's neck reads, if some run has made them."""
     rows = collection.rows("all")
-    path = collection.folder / "features" / f"{_key(collection, model, rows, model.recipe, 'clean', 0)}.npy"
+    key = _condensed_key if model.network.components is not None else backbone_key
+    path = collection.folder / "features" / f"{key(collection, model, rows, model.recipe)}.npy"
     return FeatureFile(path, rows) if path.exists() else None
 
 
-def _features(model: Model, images: int, batch: Tensor) -> Tensor:
+def _features(model: Model, images: int, read: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """The features of a batch out of ``images``; the first batch makes the backbone quicker."""
     hasten(model, images)
-    return model.features(batch)
+    return read(batch)
 
 
 def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Tensor]]:
@@ -138,11 +159,23 @@ def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Ten
     return loader(rest, 64, recipe.training.workers)
 
 
+def backbone_key(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> str:
+    """Of the file of :func:`backbone_features`."""
+    return _key(collection, model, rows, recipe, "clean", 0)
+
+
+def _condensed_key(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> str:
+    assert model.network.components is not None
+    return feature_key(backbone_key(collection, model, rows, recipe), digest_of(model.network.components))
+
+
 def _key(
     collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
 ) -> str:
     backbone = recipe.backbone
-    shape = backbone.model_dump_json(exclude={"weights": True, "beside": {"weights"}})
+    shape = backbone.model_dump_json(
+        exclude={"weights": True, "components": True, "beside": {"weights", "components"}}
+    )
     look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
-    where = (collection.fingerprint, backbone_digest(model.network.backbone), shape)
-    return feature_key(*where, *look, hashlib.sha256(rows.tobytes()).hexdigest(), view, number)
+    where = (collection.fingerprint, digest_of(model.network.backbone), shape)
+    return feature_key(*where, *look, digest_of_rows(rows), view, number)

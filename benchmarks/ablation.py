@@ -12,15 +12,20 @@ from __future__ import annotations
 import ladder
 
 ONE = ["neck.members=1", "training.refit=false"]
+MIXTURES = ["backbone.components=null", ladder.MIXTURES, "neck.members=1", "augment.mixup=0.4"]
 CHANGED = {
     "painters not learned": ["painters=null"],
     "not mirrored": ["backbone.mirrored=false"],
-    "means and deviations alone": ["neck.statistics=[moments]"],
-    "covariances of 24 mixtures": ["neck.projections=24"],
-    "covariances of 96 mixtures": ["neck.projections=96"],
-    "a vector of 512": ["neck.fused=512"],
+    "512 components": ["backbone.components=512"],
+    "1,024 components": ["backbone.components=1024"],
+    "48 learned mixtures for components": MIXTURES,
+    "means and deviations alone, as they are": [*MIXTURES, "neck.statistics=[moments]"],
+    "a vector of 256": ["neck.fused=256"],
+    "a vector of 1,024": ["neck.fused=1024"],
     "dropout 0.3": ["neck.dropout=0.3"],
+    "no dropout of components": ["neck.input_dropout=0"],
     "no MixUp": ["augment.mixup=0"],
+    "MixUp 0.4": ["augment.mixup=0.4"],
     "label smoothing 0.1": ["losses.default.smoothing=0.1"],
     "balanced softmax": ["losses.default.kind=balanced-softmax"],
     "learned task weights": ["task_weights=uncertainty"],

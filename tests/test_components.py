@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.decomposition import PCA
 from test_readout import TWO, reader
 from tiny import morelli, painted_collection, recipe_file
@@ -142,6 +144,19 @@ def test_they_are_found_in_the_training_works_alone_and_once(
     with pytest.raises(RunError, match=f"{kept.name}: damaged; delete it"):
         train(world / "tiny.yaml", world / "c", tmp_path / "fourth")
     kept.write_bytes(whole)
+
+
+def test_checkpoints_leave_them_out_and_a_resumed_run_has_them_again(world: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(world / "run", tmp_path / "run")
+    for file in run.rglob("*.ckpt"):
+        names = torch.load(file, weights_only=False)["state_dict"]
+        assert names and not [name for name in names if ".components." in name]
+    before = load_file(run / "model.safetensors")
+    (run / "model.safetensors").unlink()
+    train(world / "tiny.yaml", world / "c", run, ["training.refit=true"], resume=True)
+    after = load_file(run / "model.safetensors")
+    assert before["components.basis"].any()
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_a_refit_and_another_run_take_the_same(world: Path, tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from morelli.jobs.train import train
 
 TINY = ["image.size=64", "backbone.weights=none", "training.batch_size=16", "training.workers=0"]
 SMALLER = {
-    "morelli": ["backbone.beside.weights=none"],
+    "morelli": ["backbone.beside.weights=none", "backbone.components=32"],
     # a whole ViT-B or ConvNeXt-L is a gigabyte of checkpoint
-    "morelli-large": ["backbone.options={depths: [1, 1, 2, 1], dims: [24, 48, 96, 192]}"],
+    "morelli-large": [
+        "backbone.options={depths: [1, 1, 2, 1], dims: [24, 48, 96, 192]}",
+        "backbone.components=32",
+    ],
     "multitask-vit-convlstm": ["backbone.options={depth: 2, embed_dim: 48, num_heads: 3}"],
 }
 

@@ -169,11 +169,11 @@ def find_place(run: Path) -> Place | None:
 
 
 def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:
-    """Network and loss out of a checkpoint (the averaged weights where the run averages)."""
+    """Network, but for its components, and loss out of a checkpoint (the averaged weights where the run averages)."""
     state = _read(file)["state_dict"]
     try:
-        for name, part in (("network.", network), ("loss.", loss)):
-            part.load_state_dict(_under(state, name))
+        _fill(network, _under(state, "network."))
+        loss.load_state_dict(_under(state, "loss."))
     except RuntimeError:
         raise RunError(f"{file}: does not fit this recipe; give the recipe that made it") from None
 
@@ -185,7 +185,14 @@ def load_before_refit(network: Network, run: Path) -> None:
         raise RunError(
             f"{file}: missing, and the run's own weights have learned its validation works; train it again"
         )
-    network.load_state_dict(_under(_read(file)["state_dict"], "network."))
+    _fill(network, _under(_read(file)["state_dict"], "network."))
+
+
+def _fill(network: Network, state: dict[str, Tensor]) -> None:
+    """Raises RuntimeError where anything but components is missing, or does not fit."""
+    missing, strange = network.load_state_dict(state, strict=False)
+    if strange or any(not name.startswith("components.") for name in missing):
+        raise RuntimeError(f"missing {missing}, strange {strange}")
 
 
 def _under(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

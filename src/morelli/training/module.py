@@ -42,6 +42,7 @@ class ReadingModule(pl.LightningModule):
         self.phase: Phase = recipe.phases[number]
         self.mixing = self.phase.augment or recipe.augment
         self.tasks = list(recipe.tasks)
+        self.strict_loading = False  # components are missing; the trainer has them from their own file
         # state_dict stays that of network and loss: confusions are made anew at every validation
         self._confusion: dict[str, MulticlassConfusionMatrix] = {}
         # {figure: (sum, weight)} of the epoch so far; Lightning would forget its own when a run stops
@@ -52,6 +53,10 @@ class ReadingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["morelli_so_far"] = self._so_far
+        state = checkpoint[
+            "state_dict"
+        ]  # components are large, never change, and are kept beside the features
+        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("network.components.")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._so_far = checkpoint.get("morelli_so_far", {})

@@ -14,7 +14,7 @@ from morelli.errors import RunError
 from morelli.files import replacing
 from morelli.network.components import Components, roots
 from morelli.prediction.model import Model
-from morelli.training.features import FeatureFile, digest_of_rows, feature_key
+from morelli.training.features import FeatureFile, alone, digest_of_rows, feature_key
 from morelli.training.sources import backbone_features, backbone_key
 
 _MOST = 8192  # works that axes are found in: the time grows with their square, and more hardly turn the axes
@@ -36,11 +36,13 @@ def fit_components(model: Model, collection: Collection) -> None:
         backbone_key(collection, model, every, model.recipe), components.width, digest_of_rows(rows)
     )
     path = collection.folder / "features" / f"{key}.safetensors"
-    if not path.exists():
-        file = backbone_features(collection, model, every, model.recipe)
-        _find(components, file, np.sort(np.random.default_rng(0).permutation(rows)[:_MOST]))
-        with replacing(path) as temporary:
-            save_file({name: value.cpu() for name, value in components.state_dict().items()}, temporary)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.parent / f".{key}.lock"):  # another run may be looking for the same
+        if not path.exists():
+            file = backbone_features(collection, model, every, model.recipe)
+            _find(components, file, np.sort(np.random.default_rng(0).permutation(rows)[:_MOST]))
+            with replacing(path) as temporary:
+                save_file({name: value.cpu() for name, value in components.state_dict().items()}, temporary)
     try:
         components.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError):

@@ -82,7 +82,7 @@ def cached_features(
     if path.exists():
         return FeatureFile(path, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f".{key}.lock"):  # another run may be making the same file
+    with alone(folder / f".{key}.lock"):  # another run may be making the same file
         return FeatureFile(path, rows) if path.exists() else _make(path, rows, batches, compute, title)
 
 
@@ -121,7 +121,7 @@ def _make(
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Waits until no other process holds ``lock``; does not wait where the system has no such locks."""
     with lock.open("w") as file:
         if fcntl is not None:

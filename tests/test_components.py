@@ -22,7 +22,7 @@ from morelli.network.readout import Part, Readout, parts_of
 from morelli.prediction.model import load_model
 from morelli.prediction.opened import opened
 from morelli.prediction.pixels import decode, square, to_tensor
-from morelli.training.components import _find
+from morelli.training.components import _find, fit_components
 from morelli.training.features import FeatureFile
 from morelli.training.sources import backbone_features, existing_features
 
@@ -124,25 +124,26 @@ def test_what_is_cached_is_what_an_image_gives(world: Path) -> None:
 
 
 def test_they_are_found_in_the_training_works_alone_and_once(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr("morelli.training.components._find", lambda made, file, rows: asked.append(rows))
-    train(world / "tiny.yaml", world / "c", tmp_path / "again", ["neck.members=1", "phases.0.epochs=1"])
-    assert not asked, "kept beside the features for every run"
+    model, collection = load_model(world / "run"), Collection.open(world / "c")
     kept = next((world / "c" / "features").glob("*.safetensors"))
-    whole = kept.read_bytes()
+    whole, asked = kept.read_bytes(), []
+
+    def find(made: Components, file: FeatureFile, rows: np.ndarray) -> None:
+        asked.append(rows)
+        _find(made, file, rows)
+
+    monkeypatch.setattr("morelli.training.components._find", find)
+    fit_components(model, collection)
+    assert not asked, "kept beside the features for every run"
     kept.unlink()
-    monkeypatch.setattr(
-        "morelli.training.components._find",
-        lambda made, file, rows: (asked.append(rows), made.scale.fill_(1), made.basis.normal_()),
-    )
-    train(world / "tiny.yaml", world / "c", tmp_path / "third", ["phases.0.epochs=1"])
+    fit_components(model, collection)
+    assert len(asked) == 1 and np.array_equal(asked[0], np.sort(collection.rows("train")))
+    assert kept.read_bytes() == whole
     kept.write_bytes(whole[: len(whole) // 2])
-    collection = Collection.open(world / "c")
-    assert np.array_equal(asked[0], np.sort(collection.rows("train")))
     with pytest.raises(RunError, match=f"{kept.name}: damaged; delete it"):
-        train(world / "tiny.yaml", world / "c", tmp_path / "fourth")
+        fit_components(model, collection)
     kept.write_bytes(whole)
 
 
@@ -207,12 +208,9 @@ def test_a_hidden_layer_may_read_a_map_of_one_cell_and_no_larger_one() -> None:
         reader(backbone=one | {"grid": 2}, neck=HIDDEN)
 
 
-def test_the_whole_way_from_collection_to_report(world: Path) -> None:
-    run = world / "run"
-    morelli(f"evaluate {run}")
-    morelli(f"audit {run} --folds 2 --epochs 1")
-    morelli(f"report {run}")
-    work = next(iter((world / "p" / "wikiart").glob("*/*.jpg")))
-    morelli(f"explain {run} '{work}'")
+def test_an_image_is_answered_and_explained(world: Path) -> None:
+    """Training, evaluation and audit with components are those of the recipe morelli, in test_recipes.py."""
+    run, work = world / "run", next(iter((world / "p" / "wikiart").glob("*/*.jpg")))
     morelli(f"predict {run} '{work}' --out {world / 'answers.csv'}")
-    assert (run / "report" / "index.html").is_file() and (world / "answers.csv").is_file()
+    morelli(f"explain {run} '{work}'")
+    assert (world / "answers.csv").is_file() and list((run / "explain").glob("*/trace_style.png"))

@@ -39,10 +39,10 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
     names = {task: collection.vocabularies[task] for task in settings.tasks}
     torch.manual_seed(0)
     network = Network(settings, names)
-    Model.features, real = random_features, Model.features  # type: ignore[method-assign, assignment]
+    Model.raw_features, real = random_features, Model.raw_features  # type: ignore[method-assign, assignment]
     model = Model(network, settings, names, *network.colours)
     cache = clean_features(collection, model, collection.rows("all"), settings)
-    Model.features = real  # type: ignore[method-assign]
+    Model.raw_features = real  # type: ignore[method-assign]
     train = collection.rows("train")
     steps = -(-len(train) // BATCH) - 1
     resident = torch.rand(BATCH, *cache.shape, device=device)

@@ -44,6 +44,16 @@ def said(**changes: dict[str, Any]) -> str:
     return " ".join(texts(architecture_figure(facts)))
 
 
+def test_components_are_read_by_a_hidden_layer_and_in_no_order() -> None:
+    shown = said(
+        backbone={"readout": "statistics", "components": 2048},
+        neck={"kind": "mlp", "fused": 512, "members": 4, "token_width": 2048, "statistics": []},
+    )
+    for part in ("Readout", "components", "in no order", "one hidden layer", "512 wide", "4 members"):
+        assert part in shown.replace("\n", " "), part
+    assert "state" not in shown and "257 wide" not in shown
+
+
 def test_every_block_is_there_with_the_numbers_of_the_facts() -> None:
     shown = texts(architecture_figure(FACTS))
     for title in ("Image", "Backbone", "Tokens", "Neck", "Style", "Artist"):

@@ -26,13 +26,14 @@ _NECKS = {
     "mean": "mean of the tokens",
     "attention": "attention",
     "statistics": "pooled statistics",
+    "mlp": "one hidden layer",
 }
 _HEADS = {"linear": "one linear layer", "mlp": "MLP", "residual-se": "residual, squeeze-excitation"}
 _POOLS = {"last": "last state", "mean": "mean of the states", "attention": "attention over the states"}
 _SCANS = {"row": "row by row", "column": "column by column", "snake": "as a snake, row by row"}
 # what reads in an order of its own, whatever the scan
 _ORDERS = {"convlstm": "row after row", "rowcol": "rows, and columns", "mean": "in no order"}
-_ORDERS["attention"] = _ORDERS["statistics"] = _ORDERS["mean"]
+_ORDERS["attention"] = _ORDERS["statistics"] = _ORDERS["mlp"] = _ORDERS["mean"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _cut(stage: Any) -> str:
 def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     """What it is made of; only what matters to its kind."""
     kind = neck.get("kind")
-    recurs = kind not in (None, "mean", "attention", "statistics")
+    recurs = kind not in (None, "mean", "attention", "statistics", "mlp")
     layers, width, pool = neck.get("layers"), neck.get("width"), neck.get("pool")
     deep = layers and kind != "convlstm" and f"{layers} {'layer' if layers == 1 else 'layers'}"
     both = kind == "rowcol" or neck.get("bidirectional")
@@ -150,6 +151,7 @@ def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     return (
         kind and _NECKS.get(kind, kind),
         *((_join(width and f"{width:,d} wide", deep), both and "both directions", pooled) if recurs else ()),
+        kind == "mlp" and neck.get("fused") and f"{neck['fused']:,d} wide",
         neck.get("statistics") and f"{'fused with' if recurs else 'of'} {' and '.join(neck['statistics'])}",
         f"{neck['members']} members" if neck.get("members", 1) > 1 else None,
     )

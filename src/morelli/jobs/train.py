@@ -74,9 +74,8 @@ def train(
         _find_components(network, recipe, collection)
         fit(recipe, collection, network, out, resume, again_text)
         whole = begin() if recipe.training.refit else None
-        if whole and network.components:  # nobody's label made them
-            whole.components = network.components
         if whole:
+            whole.components = network.components  # nobody's label made them
             say("refit: learning again, from the training and validation works together")
             fit(recipe, collection, whole, out / REFIT, resume, again_text, refit=True)
         if first_process():

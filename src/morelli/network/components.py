@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morelli.network.readout import Part, deviations, parts_of
+from morelli.network.readout import Part, deviations, parts_of, signed_roots
 
 
 class Components(nn.Module):
@@ -56,4 +56,4 @@ def roots(readout: Tensor, layout: Sequence[Part]) -> Iterator[Tensor]:
         yield mean
         yield deviations(part, second)
         if part.covariances:
-            yield second.sign() * (second.abs() + 1e-6).sqrt()
+            yield signed_roots(second)

@@ -51,6 +51,12 @@ def deviations(part: Part, second: Tensor) -> Tensor:
     return (second.clamp(min=0) + 1e-6).sqrt()
 
 
+def signed_roots(covariances: Tensor) -> Tensor:
+    """Roots of their sizes with their signs, which tame the large ones (bilinear pooling: Lin, RoyChowdhury and Maji,
+    ICCV 2015)."""
+    return covariances.sign() * (covariances.abs() + 1e-6).sqrt()
+
+
 class Readout(nn.Module):
     """Feature maps (B, C, h, w), one for each of ``channels``, to their statistics, (B, L, 1, 1) float32.
 

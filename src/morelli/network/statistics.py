@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morelli.network.readout import Part, deviations, mirrored, parts_of, upper
+from morelli.network.readout import Part, deviations, mirrored, parts_of, signed_roots, upper
 
 Opened = list[
     tuple[Tensor, Tensor, Tensor | None]
@@ -35,8 +35,8 @@ class Moments(nn.Module):
 class Gram(nn.Module):
     """Covariances of ``projections`` P learned mixtures of the channels; ``dim`` = P (P + 1) / 2.
 
-    Each covariance is replaced by its signed root, which tames the large ones (bilinear pooling: Lin, RoyChowdhury
-    and Maji, ICCV 2015), and all are normalised by layer. The mixtures start as random orthogonal ones.
+    Each covariance is replaced by its signed root, and all are normalised by layer. The mixtures start as random
+    orthogonal ones.
     """
 
     def __init__(self, part: Part, projections: int) -> None:
@@ -51,7 +51,7 @@ class Gram(nn.Module):
         with torch.autocast(square.device.type, enabled=False):
             products: Tensor = _Mixed.apply(square, self.mix.weight)
         flat = products.flatten(1).index_select(1, self.upper)  # type: ignore[arg-type]
-        return self.norm(flat.sign() * (flat.abs() + 1e-6).sqrt())
+        return self.norm(signed_roots(flat))
 
 
 class _Mixed(torch.autograd.Function):

@@ -53,9 +53,8 @@ class ReadingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["morelli_so_far"] = self._so_far
-        state = checkpoint[
-            "state_dict"
-        ]  # components are large, never change, and are kept beside the features
+        # components are large, never change, and are kept beside the features
+        state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("network.components.")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

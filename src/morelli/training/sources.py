@@ -98,8 +98,7 @@ class Sources:
             )
             shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
             key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
-            if model.network.components is not None:
-                key = feature_key(key, digest_of(model.network.components))
+            key = _condensed(key, model)
             title = f"caching features, view {number + 1} of {augment.views}"
             batches = partial(_rest, data, self.recipe)
             compute = partial(_features, model, len(self.train_rows), model.features)
@@ -124,7 +123,10 @@ def clean_features(collection: Collection, model: Model, rows: np.ndarray, recip
     """As :func:`backbone_features`, but what the neck reads: where there are components, these."""
     if model.network.components is None:
         return backbone_features(collection, model, rows, recipe)
-    folder, key = collection.folder / "features", _condensed_key(collection, model, rows, recipe)
+    folder, key = (
+        collection.folder / "features",
+        _condensed(backbone_key(collection, model, rows, recipe), model),
+    )
 
     def batches(done: int) -> Iterable[tuple[Tensor, Tensor]]:
         raw = backbone_features(collection, model, rows, recipe)
@@ -142,8 +144,8 @@ def clean_features(collection: Collection, model: Model, rows: np.ndarray, recip
 def existing_features(collection: Collection, model: Model) -> FeatureFile | None:
     """The cached features of the whole collection that this model's neck reads, if some run has made them."""
     rows = collection.rows("all")
-    key = _condensed_key if model.network.components is not None else backbone_key
-    path = collection.folder / "features" / f"{key(collection, model, rows, model.recipe)}.npy"
+    key = _condensed(backbone_key(collection, model, rows, model.recipe), model)
+    path = collection.folder / "features" / f"{key}.npy"
     return FeatureFile(path, rows) if path.exists() else None
 
 
@@ -164,9 +166,10 @@ def backbone_key(collection: Collection, model: Model, rows: np.ndarray, recipe:
     return _key(collection, model, rows, recipe, "clean", 0)
 
 
-def _condensed_key(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> str:
-    assert model.network.components is not None
-    return feature_key(backbone_key(collection, model, rows, recipe), digest_of(model.network.components))
+def _condensed(key: str, model: Model) -> str:
+    """The key of what the neck reads, where ``key`` is that of what the backbone gives."""
+    components = model.network.components
+    return key if components is None else feature_key(key, digest_of(components))
 
 
 def _key(

@@ -14,8 +14,8 @@ import ladder
 ONE = ["neck.members=1", "training.refit=false"]
 MIXTURES = ["backbone.components=null", ladder.MIXTURES, "neck.members=1", "augment.mixup=0.4"]
 CHANGED = {
-    "painters not learned": ["painters=null"],
-    "not mirrored": ["backbone.mirrored=false"],
+    "no artist prior": ["artist_prior=null"],
+    "not mirrored": ["backbone.flip_average=false"],
     "512 components": ["backbone.components=512"],
     "1,024 components": ["backbone.components=1024"],
     "48 learned mixtures for components": MIXTURES,

@@ -19,8 +19,8 @@ from torch import Tensor
 from watching import watch
 
 from morelli.network.network import Network
-from morelli.prediction.device import autocast, best_device, choose_precision
 from morelli.prediction.model import Model
+from morelli.preprocessing.device import autocast, best_device, choose_precision
 from morelli.training.sources import clean_features
 
 BATCH, STUDENT_BATCH = 64, 32

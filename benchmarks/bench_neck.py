@@ -16,7 +16,7 @@ from timing import Contender, Row, alternate, faster, slower
 from torch import Tensor, nn
 
 from morelli.network.network import Network
-from morelli.prediction.device import autocast, best_device, choose_precision
+from morelli.preprocessing.device import autocast, best_device, choose_precision
 
 NECKS = ("lstm", "gru", "mingru", "rowcol", "convlstm", "mean")
 

@@ -20,9 +20,9 @@ import timing
 from timing import Contender, Row, alternate, faster, missing
 
 from morelli.errors import DataError
-from morelli.files import replacing
-from morelli.judgement.copies import BREADTHS, BUILD_BREADTH, LINKS
-from morelli.judgement.search import Index
+from morelli.evaluation.search.quantization import EF_CONSTRUCTION, EF_SEARCH, HNSW_M
+from morelli.evaluation.search.search import Index
+from morelli.files import atomic_write
 
 WIDTH, HIDDEN, QUERIES, FEW, K, BLOCK = 512, 64, 400, 20, 10, 10_000
 Search = Callable[[np.ndarray], np.ndarray]
@@ -34,7 +34,7 @@ def vectors_and_queries(out: Path, works: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(HIDDEN, WIDTH)).astype(np.float32) / 8
     if not file.exists():
-        with replacing(file) as temporary:
+        with atomic_write(file) as temporary:
             vectors = np.lib.format.open_memmap(temporary, "w+", np.float32, (works, WIDTH))
             for start in range(0, works, BLOCK):
                 part = vectors[start : start + BLOCK]
@@ -59,8 +59,8 @@ def index(folder: Path, vectors: np.ndarray) -> Index:
 
 def graph(vectors: np.ndarray, ours: Index) -> Any:
     """FAISS's own HNSW over the vectors as they are, by the links of ``ours`` where that is a graph as well."""
-    made: Any = faiss.IndexHNSWFlat(vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
-    made.hnsw.efConstruction = BUILD_BREADTH
+    made: Any = faiss.IndexHNSWFlat(vectors.shape[1], HNSW_M, faiss.METRIC_INNER_PRODUCT)
+    made.hnsw.efConstruction = EF_CONSTRUCTION
     linked = ours.backend == "hnsw"
     for start in range(0, len(vectors), BLOCK):
         (made.storage if linked else made).add(vectors[start : start + BLOCK])
@@ -75,8 +75,8 @@ def recall(search: Search, queries: np.ndarray, truth: np.ndarray) -> float:
 
 
 def tuned(made: Any, queries: np.ndarray, truth: np.ndarray) -> Search:
-    for breadth in (16, 24, *BREADTHS):
-        made.hnsw.efSearch = breadth
+    for ef_search in (16, 24, *EF_SEARCH):
+        made.hnsw.efSearch = ef_search
         if recall(lambda query: made.search(query, K)[1], queries, truth) >= 0.95:
             break
     return lambda query: made.search(query, K)[1]

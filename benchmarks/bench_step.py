@@ -18,7 +18,7 @@ from timing import Row, clocked, faster, missing
 from watching import watch
 
 from morelli.network.network import Network
-from morelli.prediction.device import autocast, best_device, choose_precision
+from morelli.preprocessing.device import autocast, best_device, choose_precision
 
 STEPS = 2
 

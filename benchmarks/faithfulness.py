@@ -22,10 +22,10 @@ import torch
 from morelli.collection.collection import Collection
 from morelli.console import progress
 from morelli.errors import UsageError
-from morelli.judgement.faithfulness import centre_map, deletion, insertion, mean_interval, random_map
+from morelli.evaluation.faithfulness import centre_map, deletion, insertion, mean_interval, random_map
 from morelli.prediction.model import Model, load_model
-from morelli.prediction.pixels import decode, square, to_tensor
 from morelli.prediction.saliency import METHODS, has_attention, over_painting, saliency
+from morelli.preprocessing.pixels import decode, square, to_tensor
 
 BATCH = 64
 

@@ -23,13 +23,13 @@ from pictures import SIDE, pictures, small_recipe
 from running import save
 
 from morelli.collection.collect import CollectOptions, collect
+from morelli.evaluation.predictions import read
+from morelli.evaluation.search.search import Index
 from morelli.files import write_json
 from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
-from morelli.judgement.predictions import read
-from morelli.judgement.search import Index
 
 STEPS = ("collect", "cached epoch", "predict", "audit", "index")
 

@@ -27,9 +27,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from running import scored, train_and_evaluate
 
-from morelli.files import replacing
-from morelli.judgement.metrics import count_answers, per_class
-from morelli.judgement.predictions import read
+from morelli.evaluation.predictions import read
+from morelli.evaluation.scores.metrics import count_answers, per_class
+from morelli.files import atomic_write
 
 THIRD = "backbone={name: resnet18, stage: 3, grid: %s, weights: [resnet18-to-layer3.safetensors, pretrained]}"
 SMALL, WHOLE = THIRD % 7, THIRD % "null"
@@ -59,11 +59,11 @@ RUNGS: dict[str, list[str]] = {
     ],
 }  # fmt: skip
 ALIKE = ["augment.mixup=0.4", "training.refit=false"]
-RUNGS = {rung: [*changes, "painters=null", *ALIKE] for rung, changes in RUNGS.items()}
+RUNGS = {rung: [*changes, "artist_prior=null", *ALIKE] for rung, changes in RUNGS.items()}
 MIXTURES = "neck={kind: statistics, statistics: [moments, gram], projections: 48, fused: 256, members: 4, dropout: 0.5}"
 RUNGS |= {
     "ours with 48 learned mixtures for components": ["backbone.components=null", MIXTURES, *ALIKE],
-    "ours, painters not learned": ["painters=null", "training.refit=false"],
+    "ours, no artist prior": ["artist_prior=null", "training.refit=false"],
     "ours, before its refit": ["training.refit=false"],
     "ours": [],
 }
@@ -91,7 +91,7 @@ def main(
             if not scored(run):
                 changes = [*rungs[rung], f"phases.0.epochs={options.epochs}", f"seed={seed}"]
                 train_and_evaluate("morelli", options.data, run, changes)
-            with replacing(options.out / f"{name}.md") as temporary:
+            with atomic_write(options.out / f"{name}.md") as temporary:
                 temporary.write_text(table(options.out, rungs, reference))
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from running import save, scored, train_and_evaluate
 
 from morelli.collection.collection import Collection
-from morelli.files import replacing, write_json
+from morelli.files import atomic_write, write_json
 
 TASKS = ("style", "genre", "artist")
 Found = dict[
@@ -48,7 +48,7 @@ def main() -> None:
                     options.recipe, part, run, ["training.refit=false", *options.changes, f"seed={seed}"]
                 )
             found = scores(options.out)
-            with replacing(options.out / "learning.md") as temporary:
+            with atomic_write(options.out / "learning.md") as temporary:
                 temporary.write_text(table(found))
             figure(found, options.out / "learning.png")
 
@@ -65,7 +65,7 @@ def thinned(data: Path, folder: Path, share: float, seed: int) -> Path:
     for name in ("images", "features"):
         if (data / name).exists() and not (folder / name).exists():
             (folder / name).symlink_to((data / name).resolve(), target_is_directory=True)
-    with replacing(folder / "collection.parquet") as temporary:
+    with atomic_write(folder / "collection.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     counts = {str(name): int(count) for name, count in table["split"].value_counts().items()}
     write_json(folder / "collection.json", collection.info | {"splits": counts})

@@ -15,7 +15,7 @@ from PIL import Image
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
+from morelli.synthetic import paint
 
 if TYPE_CHECKING:
     from morelli.recipe import Recipe

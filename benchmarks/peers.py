@@ -155,8 +155,8 @@ def fastai_answers(learner: Any, files: Sequence[Path], batch: int) -> list[Tens
 
     fast = FastLoader(Files(files), bs=batch, num_workers=2, device=learner.dls.device)
     with learner.no_bar(), learner.no_logging():
-        chances, _ = learner.get_preds(dl=fast)
-    return [each.argmax(1) for each in chances]
+        probabilities, _ = learner.get_preds(dl=fast)
+    return [each.argmax(1) for each in probabilities]
 
 
 def student_table(files: Sequence[Path], network: StudentNetwork, device: torch.device) -> list[list[int]]:

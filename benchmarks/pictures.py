@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from morelli.collection.painter import paint
+from morelli.synthetic import paint
 
 SIDE, PAINTED = 64, 3000
 

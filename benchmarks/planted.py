@@ -17,10 +17,10 @@ import numpy as np
 
 from morelli.console import show_table
 from morelli.errors import DataError
+from morelli.evaluation.audit.label_noise import measures
+from morelli.evaluation.audit.rules import RULES
 from morelli.files import read_json
 from morelli.jobs.crossfit import CrossFit, crossfit
-from morelli.judgement.noise import measures
-from morelli.judgement.rules import RULES
 
 
 def main() -> None:
@@ -47,12 +47,12 @@ def planted(made: CrossFit, truth: Path) -> dict[str, np.ndarray]:
     """{task: which works (N,) carry a planted label}; a plant that collecting dropped or repaired is none."""
     ids = {name: row for row, name in enumerate(made.predictions.ids)}
     wrong = {task: np.zeros(len(ids), bool) for task in made.predictions.tasks}
-    for plant in read_json(truth)["defects"]["mislabelled"]:
-        row, task = ids.get(plant["path"]), plant["task"]
+    for inject_label_noise in read_json(truth)["defects"]["mislabelled"]:
+        row, task = ids.get(inject_label_noise["path"]), inject_label_noise["task"]
         if row is None or task not in wrong:
             continue
         names, label = made.predictions.tasks[task].names, made.predictions.tasks[task].labels[row]
-        if label >= 0 and names[label] == plant["given"]:
+        if label >= 0 and names[label] == inject_label_noise["given"]:
             wrong[task][row] = True
     if not any(flags.any() for flags in wrong.values()):
         raise DataError(f"{truth}: none of its wrong labels is in this run's collection")

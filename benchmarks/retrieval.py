@@ -20,12 +20,12 @@ import torch
 
 from morelli.collection.collection import Collection
 from morelli.console import progress
-from morelli.files import replacing, write_json, write_text
-from morelli.jobs.queries import collection_of
-from morelli.judgement.retrieval import Works, retrieve, split_works
+from morelli.evaluation.search.retrieval import Works, retrieve, split_works
+from morelli.files import atomic_write, write_json, write_text
+from morelli.jobs.work_lookup import collection_of
 from morelli.prediction.model import Model, load_model
-from morelli.report import style
-from morelli.report.retrieval import retrieval_figure
+from morelli.report.figures import style
+from morelli.report.figures.retrieval import retrieval_figure
 from morelli.training.data import Features, Images, loader
 from morelli.training.sources import existing_features
 
@@ -61,7 +61,7 @@ def main() -> None:
     for task, names in model.vocabularies.items():
         best = max(scores, key=lambda name: scores[name]["tasks"][task]["map"])
         drawn = retrieval_figure(scores[best]["tasks"][task], names, task, f"by the {best}")
-        with replacing(options.out / f"retrieval_{task}.png") as temporary:
+        with atomic_write(options.out / f"retrieval_{task}.png") as temporary:
             temporary.write_bytes(style.png(drawn))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from morelli.files import replacing
+from morelli.files import atomic_write
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 
@@ -34,5 +34,5 @@ def save(drawing: Figure, axes: Axes, file: Path, x: str, y: str) -> None:
     axes.set_ylabel(y)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         drawing.savefig(temporary, format="png", dpi=150)

@@ -109,7 +109,7 @@ class Clock:
 
 def simulate(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     """A run's files without its model: predictions-test.parquet and collection.parquet."""
-    from morelli.judgement.predictions import Predictions, TaskPredictions, write
+    from morelli.evaluation.predictions import Predictions, TaskPredictions, write
 
     run.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -132,8 +132,8 @@ def simulate(run: Path, works: int, clock: Clock) -> dict[str, Any]:
             given[wrong] = rng.integers(classes, size=int(wrong.sum()))
             given[rng.random(works) < 0.2] = -1
             columns[task] = given
-            chances = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-            tasks[task] = TaskPredictions([f"{task}-{n}" for n in range(classes)], given, chances)
+            probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+            tasks[task] = TaskPredictions([f"{task}-{n}" for n in range(classes)], given, probabilities)
         ids = [f"style-{style}/artist-{artist}_work-{row}.jpg"
                for row, (style, artist) in enumerate(zip(labels["style"], labels["artist"], strict=True))]  # fmt: skip
         write(Predictions(ids, ids, tasks, vectors.astype(np.float32)), run / "predictions-test.parquet")
@@ -153,8 +153,8 @@ def simulate(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 
 def scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
-    from morelli.judgement.predictions import read
-    from morelli.judgement.scores import score
+    from morelli.evaluation.predictions import read
+    from morelli.evaluation.scores.scores import score
 
     with clock.running():
         made = score(read(run / "predictions-test.parquet"), pd.read_parquet(run / "collection.parquet"))
@@ -163,8 +163,8 @@ def scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 
 def index(run: Path, works: int, clock: Clock, folder: str = "index") -> dict[str, Any]:
-    from morelli.judgement.predictions import read
-    from morelli.judgement.search import Index
+    from morelli.evaluation.predictions import read
+    from morelli.evaluation.search.search import Index
 
     embedding = read(run / "predictions-test.parquet").embedding
     assert embedding is not None
@@ -176,7 +176,7 @@ def index(run: Path, works: int, clock: Clock, folder: str = "index") -> dict[st
 
 
 def graph(run: Path, works: int, clock: Clock) -> dict[str, Any]:
-    from morelli.judgement import search
+    from morelli.evaluation.search import search
 
     search.EXACT = 0
     return index(run, works, clock, "graph")
@@ -184,7 +184,7 @@ def graph(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 def search(run: Path, works: int, clock: Clock, folder: str = "index") -> dict[str, Any]:
     """Half of the queries are works of the index, half lie beside one; all are checked against every distance."""
-    from morelli.judgement.search import Index
+    from morelli.evaluation.search.search import Index
 
     opened = Index.open(run / folder)
     rng = np.random.default_rng(1)
@@ -206,9 +206,9 @@ def graph_search(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 def audit_scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     """Every rule for every task; what rules share, such as the neighbours, is paid for by the first."""
-    from morelli.judgement.evidence import cases
-    from morelli.judgement.predictions import read
-    from morelli.judgement.rules import RULES
+    from morelli.evaluation.audit.evidence import cases
+    from morelli.evaluation.audit.rules import RULES
+    from morelli.evaluation.predictions import read
 
     parts = []
     rng = np.random.default_rng(2)
@@ -230,8 +230,8 @@ def audit_scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 
 def audit(run: Path, works: int, clock: Clock) -> dict[str, Any]:
+    from morelli.evaluation.audit.rules import RULES
     from morelli.jobs.audit import audit as work
-    from morelli.judgement.rules import RULES
 
     parts = []
     for name, rule in RULES.items():

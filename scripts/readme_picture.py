@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from morelli.collection.artgan import read_artgan
 from morelli.collection.ledger import Ledger
-from morelli.report.style import figure, png, pretty
+from morelli.collection.sources.artgan import read_artgan
+from morelli.report.figures.style import figure, png, pretty
 
 COLUMNS, SHOWN = 6, 12
 TASKS = ("style", "artist", "genre")

@@ -21,14 +21,14 @@ from sklearn.metrics import roc_auc_score
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, UsageError
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import audit as job
 from morelli.jobs.audit import audit as by_rule
 from morelli.jobs.audit import show_audit
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.report.style import pretty
+from morelli.report.figures.style import pretty
+from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 WORKS = 80

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from morelli.errors import RecipeError
-from morelli.network.backbone import FeatureMap, build_backbone
+from morelli.network.backbone.backbone import Backbone as Built
+from morelli.network.backbone.backbone import build_backbone
 from morelli.recipe import Backbone
 
 # name, stage, pixels, channels, side of the grid
@@ -223,7 +224,7 @@ def test_a_wrong_recipe_is_one_sentence_that_names_the_setting(settings, message
 def test_an_image_too_small_for_the_model_names_the_size():
     with pytest.raises(RecipeError, match=r"image\.size: .*16 pixels"):
         random("inception_v3", size=16)
-    assert isinstance(random("resnet18", size=16), FeatureMap)
+    assert isinstance(random("resnet18", size=16), Built)
 
 
 def test_a_model_with_several_last_maps_is_refused_in_a_sentence():

@@ -7,8 +7,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from morelli.errors import DataError
-from morelli.judgement import metrics
-from morelli.judgement.calibration import (
+from morelli.evaluation.calibration.temperature import (
     HIGHEST,
     LOWEST,
     apply_temperature,
@@ -17,8 +16,9 @@ from morelli.judgement.calibration import (
     fit_temperature_and_prior,
     uncalibrated,
 )
-from morelli.judgement.predictions import TaskPredictions
-from morelli.report.calibration_figures import abstention_figure, before_after_figure
+from morelli.evaluation.predictions import TaskPredictions
+from morelli.evaluation.scores import metrics
+from morelli.report.figures.calibration import abstention_figure, before_after_figure
 
 
 def honest_works(works: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -172,7 +172,7 @@ def test_a_fault_of_morelli_is_one_sentence_and_debug_shows_the_traceback(
     def broken(*_: object, **__: object) -> None:
         raise LookupError("a defect\nof two lines")
 
-    monkeypatch.setattr("morelli.collection.painter.paint", broken)
+    monkeypatch.setattr("morelli.synthetic.paint", broken)
     done = CliRunner().invoke(app, ["paint", "anywhere"])
     assert done.exit_code == 1
     last = done.stderr.splitlines()[-1]

@@ -15,8 +15,8 @@ from PIL import Image
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.collection.ledger import Ledger
-from morelli.collection.painter import paint
 from morelli.errors import DataError, UsageError
+from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 

@@ -18,15 +18,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import binom
 
 from morelli.collection.collect import CollectOptions, collect
-from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, UsageError
+from morelli.evaluation.predictions import Predictions, TaskPredictions, write
+from morelli.evaluation.scores import comparison
+from morelli.evaluation.scores.comparison import compare_task, discordant, mcnemar, paired_intervals, share
 from morelli.jobs.compare import compare, show_comparison
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
-from morelli.judgement import comparison
-from morelli.judgement.comparison import compare_task, discordant, mcnemar, paired_intervals, share
-from morelli.judgement.predictions import Predictions, TaskPredictions, write
-from morelli.report.comparison import comparison_figure
+from morelli.report.figures.comparison import comparison_figure
+from morelli.synthetic import paint
 
 NAMES = ["Cubism", "Rococo", "Pop_Art", "Art_Nouveau", "vincent-van-gogh"]
 DIFFERENCE = [
@@ -41,9 +41,9 @@ def task_of(skill: float, seed: int, works: int = 300, unknown: int = 30) -> Tas
     labels = rng.choice(5, works, p=[0.4, 0.25, 0.2, 0.1, 0.05]).astype(np.int32)
     scores = rng.normal(size=(works, 5)) + 0.7 * np.random.default_rng(seed).normal(size=(works, 5))
     scores[np.arange(works), labels] += skill
-    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     labels[:unknown] = -1
-    return TaskPredictions(list(NAMES), labels, chances.astype(np.float32))
+    return TaskPredictions(list(NAMES), labels, probabilities.astype(np.float32))
 
 
 def file_of(**tasks: TaskPredictions) -> Predictions:

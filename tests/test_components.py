@@ -11,17 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
-from test_readout import TWO, reader
+from test_map_statistics import TWO, reader
 from tiny import morelli, painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
 from morelli.errors import RecipeError, RunError
 from morelli.jobs.train import train
-from morelli.network.components import Components
-from morelli.network.readout import Part, Readout, parts_of
+from morelli.network.backbone.components import Components
+from morelli.network.backbone.map_statistics import MapStatistics, StatisticsLayout, parts_of
 from morelli.prediction.model import load_model
-from morelli.prediction.opened import opened
-from morelli.prediction.pixels import decode, square, to_tensor
+from morelli.prediction.spatial_view import spatial_view
+from morelli.preprocessing.pixels import decode, square, to_tensor
 from morelli.training.components import _find, fit_components
 from morelli.training.features import FeatureFile
 from morelli.training.sources import backbone_features, existing_features
@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
     "image": {"size": 32},
     "backbone": TWO | {"components": WIDTH},
     "neck": HIDDEN,
-    "painters": 2,
+    "artist_prior": 2,
     "augment": {"mixup": 0.4},
 }
 
@@ -59,11 +59,11 @@ def readouts(works: int) -> torch.Tensor:
     mix = torch.randn(5, 5, generator=generator)
     narrow = torch.einsum("pc,ncij->npij", mix, torch.randn(works, 5, 3, 3, generator=generator))
     wide = torch.randn(works, 300, 2, 2, generator=generator)
-    return Readout([5, 300])([narrow, wide])
+    return MapStatistics([5, 300])([narrow, wide])
 
 
 def test_components_are_those_of_standardised_roots_each_block_of_one_weight(tmp_path: Path) -> None:
-    layout = [Part(5), Part(300)]
+    layout = [StatisticsLayout(5), StatisticsLayout(300)]
     made = Components(layout, 39)  # as many as forty works have
     assert not made.fitted
     file, rows = file_of(tmp_path, readouts(40))
@@ -92,7 +92,7 @@ def test_components_are_those_of_standardised_roots_each_block_of_one_weight(tmp
 
 
 def test_where_works_are_few_the_rest_of_the_components_is_zero(tmp_path: Path) -> None:
-    made = Components([Part(5), Part(300)], 32)
+    made = Components([StatisticsLayout(5), StatisticsLayout(300)], 32)
     file, rows = file_of(tmp_path, readouts(8))
     _find(made, file, rows)
     found = made(torch.from_numpy(file.read(rows)))
@@ -101,7 +101,7 @@ def test_where_works_are_few_the_rest_of_the_components_is_zero(tmp_path: Path) 
 
 
 def test_autocast_does_not_touch_them(tmp_path: Path) -> None:
-    made = Components([Part(5), Part(300)], 6)
+    made = Components([StatisticsLayout(5), StatisticsLayout(300)], 6)
     file, rows = file_of(tmp_path, readouts(20))
     _find(made, file, rows)
     read = torch.from_numpy(file.read(rows)).float()
@@ -174,7 +174,7 @@ def test_a_refit_and_another_run_take_the_same(world: Path, tmp_path: Path) -> N
 def test_an_opened_network_answers_the_same(world: Path) -> None:
     model, collection = load_model(world / "run"), Collection.open(world / "c")
     pixels = to_tensor(square(decode(collection.read(0)), model.recipe.image))
-    inside, features = opened(model, pixels[None])
+    inside, features = spatial_view(model, pixels[None])
     torch.testing.assert_close(
         inside.read(features)[0]["style"], model.predict(pixels[None])[0]["style"], rtol=1e-4, atol=1e-5
     )

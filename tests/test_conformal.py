@@ -13,11 +13,8 @@ import pytest
 from tiny import painted_collection, recipe_file
 
 from morelli.collection.collect import CollectOptions, collect
-from morelli.collection.painter import paint
 from morelli.errors import DataError
-from morelli.jobs.evaluate import evaluate
-from morelli.jobs.train import train
-from morelli.judgement.conformal import (
+from morelli.evaluation.calibration.conformal import (
     FREE,
     METHODS,
     PENALTY,
@@ -29,8 +26,11 @@ from morelli.judgement.conformal import (
     in_sets,
     prediction_sets,
 )
-from morelli.judgement.predictions import TaskPredictions, read
+from morelli.evaluation.predictions import TaskPredictions, read
+from morelli.jobs.evaluate import evaluate
+from morelli.jobs.train import train
 from morelli.prediction.model import load_model
+from morelli.synthetic import paint
 
 
 def works(count: int, classes: int, seed: int, sharpen: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,8 +45,8 @@ def works(count: int, classes: int, seed: int, sharpen: float = 1.0) -> tuple[np
 def test_a_share_that_is_a_whole_number_of_works_is_not_rounded_up() -> None:
     """0.55 · 100 is 55.00000000000001 to a computer."""
     own = np.arange(99) / 100
-    chances = np.stack([1 - own, own], axis=1)
-    assert fit_threshold(np.zeros(99, int), chances, "lac", 0.55) == pytest.approx(own[54])
+    probabilities = np.stack([1 - own, own], axis=1)
+    assert fit_threshold(np.zeros(99, int), probabilities, "lac", 0.55) == pytest.approx(own[54])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -152,7 +152,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_thresholds_are_stored_at_training_and_checked_on_other_works(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("morelli.report.style.DPI", 36)  # coarse figures are soon drawn
+    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
     run = shutil.copytree(trained / "r", tmp_path / "r")
     stored = json.loads((run / "model.json").read_text())["conformal"]
     scores = evaluate(run)

@@ -15,11 +15,11 @@ from tiny import painted_collection, recipe_file
 from morelli import recipe as recipes
 from morelli.collection.collection import Collection
 from morelli.errors import RunError, StoppedError, UsageError
+from morelli.evaluation import predictions as predictions_file
 from morelli.jobs import crossfit as job
 from morelli.jobs.audit import audit
 from morelli.jobs.crossfit import crossfit
 from morelli.jobs.train import train
-from morelli.judgement import predictions as predictions_file
 from morelli.training import crossfit as fitting
 
 TASKS = ("artist", "style", "genre")

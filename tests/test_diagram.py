@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from morelli.report import style
-from morelli.report.diagram import architecture_figure
+from morelli.report.figures import style
+from morelli.report.figures.diagram import architecture_figure
 
 FACTS: dict[str, Any] = {
     "image": {"size": 224},

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import normalize
 
-from morelli.judgement.diversity import diverse
+from morelli.evaluation.search.diversity import diverse
 
 
 def slow(relevance: np.ndarray, vectors: np.ndarray, k: int, weight: float) -> list[int]:

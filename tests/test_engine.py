@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from morelli.network.network import Network
 from morelli.prediction import engine
-from morelli.prediction.engine import MANY, VERY_MANY, hasten
+from morelli.prediction.engine import MANY, VERY_MANY, use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.recipe import parse
 
@@ -52,7 +52,7 @@ def far(made: Tensor, expected: Tensor) -> float:
             [1, 2],
             {
                 "readout": "statistics",
-                "mirrored": True,
+                "flip_average": True,
                 "beside": {"name": "mobilenetv2_050", "weights": "none"},
             },
         ),
@@ -65,7 +65,7 @@ def test_onnx_runtime_reads_the_same_map(
     pytest.importorskip("onnx", reason="needs morelli[fast]")
     made = model(backbone, stage, **more)
     before = made.features(IMAGES)
-    hasten(made, VERY_MANY)
+    use_fast_backbone(made, VERY_MANY)
     assert f"backbone by ONNX Runtime {onnxruntime.__version__}" in capsys.readouterr().err
     after = made.features(IMAGES)  # more images than a piece, and a number that pieces do not divide
     assert after.shape == before.shape and far(after, before) < 1e-3
@@ -74,15 +74,15 @@ def test_onnx_runtime_reads_the_same_map(
 
 def test_few_images_are_read_by_the_network_itself() -> None:
     made = model()
-    hasten(made, MANY - 1)
+    use_fast_backbone(made, MANY - 1)
     assert made.backbone is None
-    hasten(made, VERY_MANY - 1)
+    use_fast_backbone(made, VERY_MANY - 1)
     assert isinstance(made.backbone, nn.Module), "too few to pay for another engine"
 
 
 def folded_by_pytorch(made: Model) -> bool:
     before = made.features(IMAGES)
-    hasten(made, VERY_MANY)
+    use_fast_backbone(made, VERY_MANY)
     assert far(made.features(IMAGES), before) < 1e-3
     return isinstance(made.backbone, nn.Module)
 
@@ -101,7 +101,7 @@ def test_pytorch_reads_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_by_onnx_runtime", lambda *_: pytest.fail("asked for"))
     made = model()
     made.precision = "bf16"
-    hasten(made, VERY_MANY)
+    use_fast_backbone(made, VERY_MANY)
     assert isinstance(made.backbone, nn.Module)
 
 
@@ -132,6 +132,6 @@ def test_pytorch_reads_where_the_other_way_fails(
     pytest.importorskip("onnx", reason="needs morelli[fast]")
     made = model()
     monkeypatch.setattr(engine, "fold_batch_norms", lambda network: kind(network.backbone).eval())
-    hasten(made, VERY_MANY)
+    use_fast_backbone(made, VERY_MANY)
     assert isinstance(made.backbone, kind)
     assert why in capsys.readouterr().err

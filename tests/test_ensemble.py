@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from test_readout import NAMES, READER
+from test_map_statistics import NAMES, READER
 from tiny import morelli, painted_collection, recipe_file
 
 from morelli.errors import RecipeError

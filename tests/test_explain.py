@@ -18,18 +18,18 @@ from tiny import painted_collection
 
 from morelli.collection.collection import Collection
 from morelli.errors import DataError, RunError, UsageError
+from morelli.evaluation.turning_points import turning_points
 from morelli.jobs.explain import explain, show_explanation
 from morelli.jobs.predict import predict
-from morelli.judgement.turning import turning_points
-from morelli.network.neck import NECKS
+from morelli.network.necks.neck import NECKS
+from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
-from morelli.network.scan import SCANS
 from morelli.prediction.model import Model, save_model
 from morelli.recipe import Image, Neck, Phase, Recipe, Training, parse
-from morelli.report import style
-from morelli.report.explain import map_figure, overlay
-from morelli.report.explain_page import place, story
-from morelli.report.reading import Reading, leading_classes, numbered, trace_figure
+from morelli.report.figures import style
+from morelli.report.figures.reading_trace import Reading, leading_classes, numbered, trace_figure
+from morelli.report.figures.saliency_map import map_figure, overlay
+from morelli.report.pages.explain import place, story
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,16 +88,16 @@ def test_the_answers_are_those_of_predict_and_the_trace_ends_in_them(
     assert list(told["tasks"]) == ["artist", "style", "genre"]
     for task, found in told["tasks"].items():
         names = collection.vocabularies[task]
-        chances = np.array(answer[f"{task}_probabilities"])
+        probabilities = np.array(answer[f"{task}_probabilities"])
         assert found["answer"] == answer[task] and found["given"] == names[work[task]]
         assert found["confidence"] == pytest.approx(answer[f"{task}_confidence"], abs=1e-5)
-        best = np.argsort(-chances)[:5]
+        best = np.argsort(-probabilities)[:5]
         assert [each["class"] for each in found["top"]] == [names[number] for number in best]
-        np.testing.assert_allclose([e["probability"] for e in found["top"]], chances[best], atol=1e-5)
+        np.testing.assert_allclose([e["probability"] for e in found["top"]], probabilities[best], atol=1e-5)
         rows = trace[trace["task"] == task]
         last = rows[rows["step"] == rows["step"].max()]
         assert last["class"].tolist() == names and rows["step"].max() == told["trace"]["steps"] == 64
-        np.testing.assert_allclose(last["probability"], chances, atol=2e-5)
+        np.testing.assert_allclose(last["probability"], probabilities, atol=2e-5)
 
 
 def test_turning_points_are_those_of_the_table(told: dict[str, Any]) -> None:

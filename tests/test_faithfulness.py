@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from morelli.judgement.faithfulness import (
+from morelli.evaluation.faithfulness import (
     blurred,
     centre_map,
     deletion,

@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from morelli.errors import DataError
-from morelli.judgement.predictions import TaskPredictions
-from morelli.report import figures, style
-from morelli.report.curves import learning_curves_figure, outliers_figure
-from morelli.report.style import pretty
+from morelli.evaluation.predictions import TaskPredictions
+from morelli.report.figures import scores, style
+from morelli.report.figures.curves import learning_curves_figure, outliers_figure
+from morelli.report.figures.style import pretty
 
 LONG = "painter-of-the-mannerism-late-renaissance"
 
@@ -68,7 +68,7 @@ def test_the_confusion_figure_shows_row_normalised_counts_by_falling_support(cla
     labels, answers = truth(task)
     order = np.argsort(-np.bincount(labels, minlength=classes), kind="stable")
     expected = sk.confusion_matrix(labels, answers, labels=order, normalize="true")
-    axes = figures.confusion_figure(task, "t").axes[0]
+    axes = scores.confusion_figure(task, "t").axes[0]
     np.testing.assert_allclose(axes.images[0].get_array(), expected)
     written = [text.get_text() for text in axes.texts]
     counts = sk.confusion_matrix(labels, answers, labels=order)
@@ -82,7 +82,7 @@ def test_the_confusion_figure_shows_row_normalised_counts_by_falling_support(cla
 @pytest.mark.parametrize("classes", [3, 10, 27, 129])
 def test_every_class_name_is_written_in_full_and_none_overlaps_its_neighbour(classes: int) -> None:
     task = task_of(classes, works=4000)
-    figure = figures.confusion_figure(task, "t")
+    figure = scores.confusion_figure(task, "t")
     axes = figure.axes[0]
     columns = [tick.label1.get_text() for tick in axes.xaxis.get_major_ticks()]
     assert sorted(columns) == sorted(pretty(name) for name in task.names)
@@ -90,14 +90,14 @@ def test_every_class_name_is_written_in_full_and_none_overlaps_its_neighbour(cla
     assert all(upper[1] >= lower[3] - 0.5 for upper, lower in pairwise(rows))
     if classes > 41:
         assert all(left[2] <= right[0] + 0.5 for left, right in pairwise(boxes(figure, "x")))
-    bars = boxes(figures.per_class_f1_figure(task, "t"), "y")
+    bars = boxes(scores.per_class_f1_figure(task, "t"), "y")
     assert all(upper[1] >= lower[3] - 0.5 for upper, lower in pairwise(bars))
 
 
 def test_the_most_frequent_classes_keep_the_rest_in_one_column() -> None:
     task = task_of(27)
     labels, answers = truth(task)
-    axes = figures.confusion_figure(task, "t", top=10).axes[0]
+    axes = scores.confusion_figure(task, "t", top=10).axes[0]
     rates = np.asarray(axes.images[0].get_array())
     assert rates.shape == (10, 11)
     np.testing.assert_allclose(rates.sum(axis=1), 1)
@@ -109,7 +109,7 @@ def test_the_most_frequent_classes_keep_the_rest_in_one_column() -> None:
 
 def test_the_f1_bars_are_scikit_learns() -> None:
     task = task_of(10)
-    bars = figures.per_class_f1_figure(task, "t").axes[0].patches
+    bars = scores.per_class_f1_figure(task, "t").axes[0].patches
     expected = sorted(sk.f1_score(*truth(task), average=None), reverse=True)
     assert [bar.get_width() for bar in bars] == pytest.approx(expected)
 
@@ -119,7 +119,7 @@ def test_the_distribution_counts_every_known_work_once() -> None:
     table = pd.DataFrame(
         {"split": rng.choice(["train", "val", "test"], 500), "style": rng.integers(-1, 6, 500)}
     )
-    axes = figures.label_distribution_figure(table, {"style": [f"s{i}" for i in range(6)]}).axes[0]
+    axes = scores.label_distribution_figure(table, {"style": [f"s{i}" for i in range(6)]}).axes[0]
     for container, split in zip(axes.containers, ["train", "val", "test"], strict=True):
         expected = ((table["split"] == split) & (table["style"] >= 0)).sum()
         assert sum(bar.get_width() for bar in container) == expected
@@ -128,7 +128,7 @@ def test_the_distribution_counts_every_known_work_once() -> None:
 
 def test_the_reliability_bars_are_the_accuracy_of_each_bin() -> None:
     task = task_of(10)
-    bars = figures.reliability_figure(task, "t").axes[0].containers[0]
+    bars = scores.reliability_figure(task, "t").axes[0].containers[0]
     right = task.predicted == task.labels
     assert len(bars) > 5
     for bar in bars:
@@ -140,7 +140,7 @@ def test_the_reliability_bars_are_the_accuracy_of_each_bin() -> None:
 def test_a_task_without_known_labels_says_so_in_every_figure() -> None:
     task = task_of(4)
     unknown = TaskPredictions(task.names, np.full_like(task.labels, -1), task.probabilities)
-    for draw in (figures.confusion_figure, figures.per_class_f1_figure, figures.reliability_figure):
+    for draw in (scores.confusion_figure, scores.per_class_f1_figure, scores.reliability_figure):
         texts = [text.get_text() for text in draw(unknown, "t").axes[0].texts]
         assert texts == ["no work with a known label"]
 
@@ -238,5 +238,5 @@ def test_one_epoch_is_drawn_and_a_foreign_table_is_refused(tmp_path: Path) -> No
 
 def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
     before = dict(matplotlib.rcParams)
-    figures.reliability_figure(task_of(3), "t")
+    scores.reliability_figure(task_of(3), "t")
     assert dict(matplotlib.rcParams) == before

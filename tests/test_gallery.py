@@ -17,11 +17,11 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from morelli.collection.store import shard_path, write_shard
+from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.files import write_json
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.report import style
-from morelli.report.gallery import Tile, gallery_figure
-from morelli.report.samples import pictures_of, samples
+from morelli.report.figures import style
+from morelli.report.figures.gallery import Tile, gallery_figure
+from morelli.report.sections.samples import pictures_of, samples
 
 LONG = "maurice-quentin-de-la-tour_a-very-long-title-of-a-work-that-goes-on-and-on-1755"
 LINES = (

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morelli.judgement.leakage import accuracy_without, find_leakage, leakage_report, series_key
-from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report, series_key
 
 MONET, WARHOL = "claude-monet", "andy-warhol"
 

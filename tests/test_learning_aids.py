@@ -160,9 +160,9 @@ def test_doubts_in_the_log_are_those_of_the_models_own_answers(data: Path, tmp_p
     model, collection = load_model(tmp_path / "r"), Collection.open(data)
     model.temperature = {}
     rows = collection.rows("val")
-    chances = read_rows(model, collection, rows, "").probabilities["style"]
+    probabilities = read_rows(model, collection, rows, "").probabilities["style"]
     labels = collection.labels("style")[rows]
-    sure, wrong = chances.max(axis=1), chances.argmax(axis=1) != labels
+    sure, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
     known = labels >= 0
     (row,) = metrics(tmp_path / "r")
     assert row["val_style_unsure"] == pytest.approx(np.mean(sure[known] < 0.6), abs=1e-6)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from morelli.judgement import metrics
-from morelli.judgement.longtail import TAUS, adjust, adjusted_scores, choose_taus, shot_groups
-from morelli.judgement.predictions import TaskPredictions
+from morelli.evaluation.predictions import TaskPredictions
+from morelli.evaluation.scores import metrics
+from morelli.evaluation.scores.longtail import TAUS, adjust, adjusted_scores, choose_taus, shot_groups
 
 NAMES = ["a", "b", "c", "d"]
 COUNTS = np.array([900, 90, 9, 1])

@@ -12,7 +12,7 @@ import sklearn.metrics as sk
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score
 
-from morelli.judgement import metrics
+from morelli.evaluation.scores import metrics
 
 
 def sample(works: int = 700, classes: int = 9, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
-from morelli.network.mingru import MinGRU, linear_recurrence
+from morelli.network.necks.mingru import MinGRU, linear_recurrence
 
 
 def stepped(kept: np.ndarray, new: np.ndarray) -> np.ndarray:

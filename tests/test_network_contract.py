@@ -12,13 +12,13 @@ from jaxtyping import TypeCheckError
 from torch import nn
 
 from morelli.errors import RecipeError, UsageError
-from morelli.network.backbone import build_backbone
+from morelli.network.backbone.backbone import build_backbone
 from morelli.network.head import build_head
 from morelli.network.loss import MultiTaskLoss
-from morelli.network.neck import NECKS, build_neck
+from morelli.network.necks.neck import NECKS, build_neck
+from morelli.network.necks.pooling import AttentionPool
+from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
-from morelli.network.pooling import AttentionPool
-from morelli.network.scan import SCANS
 from morelli.recipe import Backbone, Head, Image, Neck, Phase, Recipe
 
 CHANNELS, WIDTH, CLASSES = 12, 8, 5

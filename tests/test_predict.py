@@ -18,13 +18,13 @@ from PIL import Image
 from scipy.special import softmax
 
 from morelli.collection.collect import CollectOptions, collect
-from morelli.collection.painter import paint
 from morelli.errors import StoppedError
+from morelli.evaluation.calibration.conformal import fit_thresholds
 from morelli.jobs import predict as job
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
-from morelli.judgement.conformal import fit_thresholds
+from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 RECIPE: dict[str, Any] = {
@@ -89,11 +89,11 @@ def test_the_columns_are_the_documented_ones_and_every_value_is_in_its_range(wor
     assert sorted(table.column_names) == sorted(["path", *columns, "labelling_value", "error"])
     assert vocabularies == json.loads((world / "r" / "model.json").read_text())["vocabularies"]
     for task in TASKS:
-        chances = np.array(table[f"{task}_probabilities"].to_pylist())
-        assert chances.shape == (90, len(vocabularies[task]))
-        assert chances.min() >= 0 and np.allclose(chances.sum(axis=1), 1, atol=1e-5)
-        assert table[task].to_pylist() == [vocabularies[task][k] for k in chances.argmax(axis=1)]
-        assert np.allclose(table[f"{task}_confidence"].to_numpy(), chances.max(axis=1))
+        probabilities = np.array(table[f"{task}_probabilities"].to_pylist())
+        assert probabilities.shape == (90, len(vocabularies[task]))
+        assert probabilities.min() >= 0 and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert table[task].to_pylist() == [vocabularies[task][k] for k in probabilities.argmax(axis=1)]
+        assert np.allclose(table[f"{task}_confidence"].to_numpy(), probabilities.max(axis=1))
     assert set(table["error"].to_pylist()) == {""}
     assert len(set(table["style"].to_pylist())) > 1, "a model that says one class would pass any test"
 
@@ -106,8 +106,10 @@ def test_the_sets_hold_the_classes_above_the_threshold_and_always_the_most_proba
     for task in TASKS:
         least = 1 - facts["conformal"][task]["thresholds"]["lac"]
         columns = (table[f"{task}{part}"].to_pylist() for part in ("", "_set", "_probabilities"))
-        for best, inside, chances in zip(*columns, strict=True):
-            probable = {n for n, p in zip(facts["vocabularies"][task], chances, strict=True) if p >= least}
+        for best, inside, probabilities in zip(*columns, strict=True):
+            probable = {
+                n for n, p in zip(facts["vocabularies"][task], probabilities, strict=True) if p >= least
+            }
             assert set(inside) == probable | {best} and inside[0] == best
             sizes.append(len(inside))
     assert min(sizes) < max(sizes)
@@ -122,8 +124,8 @@ def test_sets_by_hand() -> None:
     model: Any = SimpleNamespace(
         vocabularies={"style": ["Cubism", "Rococo", "Pop_Art"]}, facts={"conformal": {"style": fitted}}
     )
-    chances = torch.tensor([[0.05, 0.75, 0.2], [0.05, 0.05, 0.9], [0.3, 0.5, 0.2]])
-    assert job._sets(model, "style", {"style": chances}) == [
+    probabilities = torch.tensor([[0.05, 0.75, 0.2], [0.05, 0.05, 0.9], [0.3, 0.5, 0.2]])
+    assert job._sets(model, "style", {"style": probabilities}) == [
         ["Rococo", "Pop_Art"],
         ["Pop_Art"],
         ["Rococo", "Cubism", "Pop_Art"],
@@ -137,10 +139,12 @@ def test_the_sets_of_new_works_cover_what_is_promised() -> None:
     names, covered = [f"class-{k}" for k in range(6)], []
     for _ in range(300):
         labels = rng.integers(0, 6, 600)
-        chances = softmax(1.5 * np.eye(6)[labels] + rng.normal(size=(600, 6)), axis=1).astype(np.float32)
-        fitted = fit_thresholds(labels[:300], chances[:300])
+        probabilities = softmax(1.5 * np.eye(6)[labels] + rng.normal(size=(600, 6)), axis=1).astype(
+            np.float32
+        )
+        fitted = fit_thresholds(labels[:300], probabilities[:300])
         model: Any = SimpleNamespace(vocabularies={"style": names}, facts={"conformal": {"style": fitted}})
-        sets = job._sets(model, "style", {"style": torch.from_numpy(chances[300:])})
+        sets = job._sets(model, "style", {"style": torch.from_numpy(probabilities[300:])})
         covered.append(np.mean([names[k] in inside for k, inside in zip(labels[300:], sets, strict=True)]))
     assert abs(np.mean(covered) - 271 / 301) < 0.0042
 
@@ -239,12 +243,14 @@ def test_a_rotated_photo_is_read_upright_and_a_neighbour_changes_nothing(
 ) -> None:
     predict(world / "r", [mixed], tmp_path / "x.parquet")
     table = pq.read_table(tmp_path / "x.parquet").to_pandas()
-    chances = {Path(p).name: c for p, c in zip(table["path"], table["style_probabilities"], strict=True)}
-    assert np.allclose(chances["rotated.png"], chances["lossless.png"], atol=1e-5)
-    assert not np.allclose(chances["rotated.png"], chances["lying.png"], atol=1e-4)
-    assert np.allclose(chances['ärmel, "quoted".jpg'], chances["good.jpg"], atol=1e-6)
+    probabilities = {
+        Path(p).name: c for p, c in zip(table["path"], table["style_probabilities"], strict=True)
+    }
+    assert np.allclose(probabilities["rotated.png"], probabilities["lossless.png"], atol=1e-5)
+    assert not np.allclose(probabilities["rotated.png"], probabilities["lying.png"], atol=1e-4)
+    assert np.allclose(probabilities['ärmel, "quoted".jpg'], probabilities["good.jpg"], atol=1e-6)
     before = pq.read_table(world / "all.parquet").to_pandas()["style_probabilities"][0]
-    assert np.allclose(chances["good.jpg"], before, atol=1e-5)
+    assert np.allclose(probabilities["good.jpg"], before, atol=1e-5)
 
 
 def test_files_and_folders_are_read_once_each_in_the_order_given(world: Path, tmp_path: Path) -> None:

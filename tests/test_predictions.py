@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from morelli.errors import DataError, MorelliError
-from morelli.judgement import predictions as file
-from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.evaluation import predictions as file
+from morelli.evaluation.predictions import Predictions, TaskPredictions
 
 STYLES = ["Impressionism", "Ukiyo_e", "Fauvism"]
 GENRES = ["portrait", "landscape"]

@@ -53,7 +53,7 @@ def test_a_recipe_trains_evaluates_and_is_audited(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("morelli.report.style.DPI", 36)  # coarse figures are soon drawn
+    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
     start = request.getfixturevalue("artist_run") if name.endswith("from-artist") else None
     if name == "artist-resnet50-lstm":
         run = request.getfixturevalue("artist_run")
@@ -69,7 +69,7 @@ def test_a_recipe_trains_evaluates_and_is_audited(
     assert {"best.ckpt", "last.ckpt"} <= {file.name for file in (run / "checkpoints").iterdir()}
     told = json.loads((run / "model.json").read_text())["architecture"]
     assert told["neck"]["kind"] == recipe.neck.kind
-    assert list(told["heads"]) == [*recipe.tasks, *(["painter"] if recipe.painters else [])]
+    assert list(told["heads"]) == [*recipe.tasks, *(["prior_artist"] if recipe.artist_prior else [])]
     done = audit(run, "entropy", top=3)
     assert all(
         task["judged"] == scores["tasks"][name]["n"] or task["judged"] for name, task in done["tasks"].items()

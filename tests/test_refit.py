@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_painters import NECK
+from test_artist_prior import NECK
 from tiny import painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
 from morelli.errors import RecipeError, RunError, StoppedError
+from morelli.evaluation.calibration.artist_prior import class_given_artist
+from morelli.evaluation.predictions import read
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
-from morelli.judgement.painters import habits
-from morelli.judgement.predictions import read
 from morelli.recipe import parse
 
 REFIT = ["training.refit=true"]
@@ -156,20 +156,20 @@ def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, 
 def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_learned(
     world: Path, tmp_path: Path
 ) -> None:
-    recipe = recipe_file(tmp_path, painters=4, **RECIPE)
+    recipe = recipe_file(tmp_path, artist_prior=4, **RECIPE)
     for name, changes in {"plain": [], "refitted": REFIT}.items():
         train(recipe, world / "c", tmp_path / name, changes)
     take_last(tmp_path / "plain", recipe, world / "c")
     plain, refitted = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "refitted"))
-    painters = json.loads((tmp_path / "refitted" / "model.json").read_text())["painters"]
+    painters = json.loads((tmp_path / "refitted" / "model.json").read_text())["prior_artists"]
     collection = Collection.open(world / "c")
     rows = np.concatenate([collection.rows("train"), collection.rows("val")])
-    painted = collection.painted_by(painters)[rows]
+    painted = collection.artist_labels(painters)[rows]
     for task, names in collection.vocabularies.items():
         for part in ("weight", "sharpness"):
-            assert torch.equal(refitted[f"through.{task}.{part}"], plain[f"through.{task}.{part}"])
-        expected = habits(painted, collection.labels(task)[rows], len(painters), len(names))
-        assert np.allclose(refitted[f"through.{task}.habits"].numpy(), expected)
+            assert torch.equal(refitted[f"artist_prior.{task}.{part}"], plain[f"artist_prior.{task}.{part}"])
+        expected = class_given_artist(painted, collection.labels(task)[rows], len(painters), len(names))
+        assert np.allclose(refitted[f"artist_prior.{task}.class_given_artist"].numpy(), expected)
 
 
 def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Path) -> None:

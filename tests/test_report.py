@@ -17,12 +17,13 @@ from test_figures import LONG, task_of, write_phases
 from test_gallery import write_collection
 
 from morelli.errors import DataError, RunError
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.scores import score
-from morelli.report import figures, style
-from morelli.report.page import write_report
-from morelli.report.pictures import task_pictures
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.evaluation.scores.scores import score
+from morelli.report.figures import scores as score_figures
+from morelli.report.figures import style
+from morelli.report.pages.pictures import task_pictures
+from morelli.report.pages.run import write_report
 
 
 class Balance(HTMLParser):
@@ -153,8 +154,8 @@ def test_more_than_ten_classes_begin_with_the_ten_most_frequent(
         asked.append(top)
         return style.figure(1, 1)
 
-    monkeypatch.setattr(figures, "confusion_figure", draw)
-    monkeypatch.setattr(figures, "per_class_f1_figure", lambda *a, **k: style.figure(1, 1))
+    monkeypatch.setattr(score_figures, "confusion_figure", draw)
+    monkeypatch.setattr(score_figures, "per_class_f1_figure", lambda *a, **k: style.figure(1, 1))
     made = task_pictures(tmp_path, "style", task_of(classes), "test")
     assert sorted(str(n) for n in asked) == ["10"] * top + ["None"]
     names = [picture.file for picture in made]
@@ -167,8 +168,10 @@ def test_more_than_ten_classes_begin_with_the_ten_most_frequent(
 def test_the_most_represented_artists_are_counted_by_split(small: Path) -> None:
     table = pd.read_parquet(small / "collection.parquet")
     rng = np.random.default_rng(0)
-    chances = np.arange(1, 15) / np.arange(1, 15).sum()
-    table["artist_name"] = rng.choice([f"artist-{chr(97 + i)}x" for i in range(14)], len(table), p=chances)
+    probabilities = np.arange(1, 15) / np.arange(1, 15).sum()
+    table["artist_name"] = rng.choice(
+        [f"artist-{chr(97 + i)}x" for i in range(14)], len(table), p=probabilities
+    )
     table["split"] = rng.choice(["train", "val", "test", "none"], len(table))
     table.loc[::7, "artist_name"] = None
     table.to_parquet(small / "collection.parquet")

@@ -25,20 +25,21 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 from morelli.collection.collection import Collection
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.evaluation.scores.scores import score
+from morelli.evaluation.search.search import Index
 from morelli.files import digest, write_json
 from morelli.jobs.report import report
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.scores import score
-from morelli.judgement.search import Index
 from morelli.recipe.settings import Neck
-from morelli.report import holdings, style
-from morelli.report.confused import confusions
+from morelli.report.figures import style
 from morelli.report.html import Missing, thumbnail
-from morelli.report.likeness import Likeness, open_likeness
-from morelli.report.nearest import by_other_artists, queries
-from morelli.report.parts import Parts, read_parts
-from morelli.report.traces import choose
+from morelli.report.run_results import RunResults, read_run_results
+from morelli.report.sections import collection_summary
+from morelli.report.sections.confused import confusions
+from morelli.report.sections.nearest import by_other_artists, example_works
+from morelli.report.sections.neighbour_index import NeighbourIndex, open_neighbour_index
+from morelli.report.sections.traces import choose
 
 WORKS, WIDTH = 120, 6
 SECTIONS = ("confused", "candidates", "nearest", "traces")
@@ -122,7 +123,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(run: Path) -> dict[str, Any]:
     """Without the galleries of sample works, which other tests look at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("morelli.report.page.sample_pictures", lambda *a: ([], ""))
+        patch.setattr("morelli.report.pages.run.sample_pictures", lambda *a: ([], ""))
         return report(run)
 
 
@@ -132,14 +133,14 @@ def html(made: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def parts(run: Path) -> Parts:
-    return read_parts(run, "test")
+def parts(run: Path) -> RunResults:
+    return read_run_results(run, "test")
 
 
 @pytest.fixture(scope="module")
-def likeness(parts: Parts) -> Likeness:
-    found = open_likeness(parts)
-    assert isinstance(found, Likeness)
+def neighbours(parts: RunResults) -> NeighbourIndex:
+    found = open_neighbour_index(parts)
+    assert isinstance(found, NeighbourIndex)
     return found
 
 
@@ -148,8 +149,8 @@ def copy(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run again, to be spoilt; without its network, so that nothing is traced, and without the figures that any
     page has, which take their time."""
     for name in ("task_pictures", "network_pictures", "collection_pictures"):
-        monkeypatch.setattr(f"morelli.report.page.{name}", lambda *a, **k: [])
-    monkeypatch.setattr("morelli.report.page.sample_pictures", lambda *a: ([], ""))
+        monkeypatch.setattr(f"morelli.report.pages.run.{name}", lambda *a, **k: [])
+    monkeypatch.setattr("morelli.report.pages.run.sample_pictures", lambda *a: ([], ""))
     there = tmp_path / "run"
     shutil.copytree(run, there, ignore=shutil.ignore_patterns("report", "model.*"))
     return there
@@ -200,7 +201,7 @@ def test_every_picture_is_inside_the_page_lazy_described_and_of_the_size_it_says
             assert shape == pytest.approx(image.width / image.height, rel=0.05)
 
 
-def test_the_confusions_are_the_largest_of_scikit_learns_matrix(parts: Parts) -> None:
+def test_the_confusions_are_the_largest_of_scikit_learns_matrix(parts: RunResults) -> None:
     for task in parts.predictions.tasks.values():
         known, answered = task.labels[task.known], task.predicted[task.known]
         matrix = sk.confusion_matrix(known, answered, labels=range(len(task.names)))
@@ -222,7 +223,7 @@ def test_a_network_that_is_never_wrong_confuses_nothing() -> None:
 
 
 def test_beside_a_confused_work_is_the_nearest_training_work_of_the_answered_class(
-    run: Path, parts: Parts, html: str
+    run: Path, parts: RunResults, html: str
 ) -> None:
     """Of the surest work of each confusion, by every distance."""
     works = parts.works.set_index("id")
@@ -246,7 +247,7 @@ def test_beside_a_confused_work_is_the_nearest_training_work_of_the_answered_cla
 
 
 def test_nearest_works_are_by_other_artists_each_by_another(
-    parts: Parts, likeness: Likeness, run: Path
+    parts: RunResults, neighbours: NeighbourIndex, run: Path
 ) -> None:
     works = parts.works.set_index("id")
     vectors = np.load(run / "index" / "vectors.npy")
@@ -258,30 +259,30 @@ def test_nearest_works_are_by_other_artists_each_by_another(
         others = table[(table["group"] != works["group"].at[work]) & (table.index != work)]
         others = others[others["artist"] != works["artist_name"].at[work]].sort_values("far")
         wanted = others.drop_duplicates("artist").head(5)
-        found = by_other_artists(likeness, work, parts.predictions.embedding[row])
+        found = by_other_artists(neighbours, work, parts.predictions.embedding[row])
         assert [other for other, _ in found] == list(wanted.index)
         np.testing.assert_allclose([far for _, far in found], wanted["far"], atol=1e-6)
 
 
-def test_where_few_artists_are_near_the_search_goes_on(parts: Parts, likeness: Likeness) -> None:
+def test_where_few_artists_are_near_the_search_goes_on(parts: RunResults, neighbours: NeighbourIndex) -> None:
     """All but the farthest works are by two artists, and more of them than the first search finds."""
-    vector = likeness.index.vectors[0]
-    far = distances(vector, likeness.index.vectors)
+    vector = neighbours.index.vectors[0]
+    far = distances(vector, neighbours.index.vectors)
     names = np.where(np.argsort(np.argsort(far)) < 110, "near-artist", "far-artist").astype(object)
-    alone = replace(likeness, works=likeness.works.assign(artist_name=names))
+    alone = replace(neighbours, works=neighbours.works.assign(artist_name=names))
     found = by_other_artists(alone, "a work of nobody", vector, most=2)
     assert [alone.works["artist_name"].at[work] for work, _ in found] == ["near-artist", "far-artist"]
 
 
-def test_the_works_shown_are_spread_over_the_styles_and_the_same_every_time(parts: Parts) -> None:
+def test_the_works_shown_are_spread_over_the_styles_and_the_same_every_time(parts: RunResults) -> None:
     task = parts.predictions.tasks["style"]
-    chosen = queries(parts.predictions, most=4)
-    assert chosen == queries(parts.predictions, most=4)
+    chosen = example_works(parts.predictions, most=4)
+    assert chosen == example_works(parts.predictions, most=4)
     styles = task.labels[chosen]
     counts = pd.Series(task.labels[task.known]).value_counts()
     assert len(set(styles)) == 4 and (styles >= 0).all()
     assert counts[styles[0]] == counts.max() and counts[styles[-1]] == counts.min()
-    assert len(queries(parts.predictions, most=100)) == len(counts)
+    assert len(example_works(parts.predictions, most=100)) == len(counts)
 
 
 def test_the_first_candidates_of_the_audit_are_shown_in_order_with_their_reasons(html: str) -> None:
@@ -296,7 +297,7 @@ def test_the_first_candidates_of_the_audit_are_shown_in_order_with_their_reasons
     assert "candidates for review, not errors" in shown
 
 
-def test_the_traced_works_are_the_surest_and_the_least_sure(parts: Parts, html: str) -> None:
+def test_the_traced_works_are_the_surest_and_the_least_sure(parts: RunResults, html: str) -> None:
     task = parts.predictions.tasks["style"]
     table = pd.DataFrame({"sure": task.confidence, "right": task.predicted == task.labels})[task.known]
     right, wrong = table[table["right"]]["sure"], table[~table["right"]]["sure"]
@@ -342,10 +343,10 @@ def test_an_index_or_an_audit_of_something_else_is_not_shown(copy: Path, run: Pa
     else:
         (copy / "index" / "vectors.npy").write_bytes(b"nothing")
         (copy / "audit" / "combined-all" / "candidates.parquet").write_bytes(b"nothing")
-    assert isinstance(open_likeness(read_parts(copy, "test")), Missing)
-    from morelli.report.candidates import candidates
+    assert isinstance(open_neighbour_index(read_run_results(copy, "test")), Missing)
+    from morelli.report.sections.candidates import candidates
 
-    assert isinstance(candidates(read_parts(copy, "test"), None), Missing) is (spoilt != "works")
+    assert isinstance(candidates(read_run_results(copy, "test"), None), Missing) is (spoilt != "works")
 
 
 def test_a_network_that_cannot_be_loaded_costs_the_traces_alone(copy: Path, run: Path) -> None:
@@ -380,9 +381,11 @@ def test_a_page_of_four_tasks_with_large_paintings_stays_below_fifteen_megabytes
     assert 2_000_000 < made["bytes"] == (tmp_path / "page.html").stat().st_size < 15_000_000
 
 
-def test_the_collections_figures_are_pandas(run: Path, parts: Parts, html: str) -> None:
+def test_the_collections_figures_are_pandas(run: Path, parts: RunResults, html: str) -> None:
     vocabularies = {name: task.names for name, task in parts.predictions.tasks.items()}
-    rows = {row["label"]: row["cells"] for row in holdings.holdings(parts.works, vocabularies)}
+    rows = {
+        row["label"]: row["cells"] for row in collection_summary.collection_summary(parts.works, vocabularies)
+    }
     for place, (name, names) in enumerate(vocabularies.items()):
         counts = parts.works.loc[parts.works[name] >= 0, name].value_counts()
         unknown = int((parts.works[name] < 0).sum())
@@ -396,7 +399,7 @@ def test_the_collections_figures_are_pandas(run: Path, parts: Parts, html: str) 
     said = (
         f"by {parts.works['artist_name'].nunique()} artists: {split['train']} training, {split['test']} test."
     )
-    assert said in holdings.sizes(parts.works) and said in part(html, "data")
+    assert said in collection_summary.sizes(parts.works) and said in part(html, "data")
 
 
 def _raw(shown: str, names: list[str], task: str) -> str:

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from morelli.errors import DataError
-from morelli.judgement import retrieval
-from morelli.judgement.retrieval import (
+from morelli.evaluation.search import retrieval
+from morelli.evaluation.search.retrieval import (
     Works,
     average_precision,
     local_scaling,
@@ -18,8 +18,8 @@ from morelli.judgement.retrieval import (
     retrieve,
     split_works,
 )
-from morelli.report.retrieval import retrieval_figure
-from morelli.report.style import png
+from morelli.report.figures.retrieval import retrieval_figure
+from morelli.report.figures.style import png
 
 
 def works_of(count: int, seed: int, classes: int = 4, first_group: int = 0, known: float = 1.0) -> Works:

@@ -10,10 +10,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_distances
 
 from morelli.errors import DataError, UsageError
-from morelli.judgement.evidence import Case, Column, Shared
-from morelli.judgement.predictions import TaskPredictions
-from morelli.judgement.rules import RULES, Rule, parse_rule
-from morelli.judgement.uncertainty import entropy, given_probability, normalised_entropy, per_class
+from morelli.evaluation.audit.evidence import Column, Shared, TaskEvidence
+from morelli.evaluation.audit.rules import RULES, Rule, parse_rule
+from morelli.evaluation.audit.uncertainty import entropy, given_probability, normalised_entropy, per_class
+from morelli.evaluation.predictions import TaskPredictions
 
 LABEL_FREE = ("entropy", "max-softmax<0.6", "energy")
 LABEL_RULES = tuple(name for name, rule in RULES.items() if rule.question == "label")
@@ -39,7 +39,7 @@ def planted(
     return task, embedding.astype(np.float32), wrong
 
 
-def case_of(task: TaskPredictions, embedding: np.ndarray) -> Case:
+def case_of(task: TaskPredictions, embedding: np.ndarray) -> TaskEvidence:
     """With a second opinion, and an artist who nearly always works in one class."""
     rng = np.random.default_rng(1)
     works = len(task.labels)
@@ -48,7 +48,7 @@ def case_of(task: TaskPredictions, embedding: np.ndarray) -> Case:
     second = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
     artist = np.where(rng.random(works) < 0.97, true, rng.integers(0, len(task.names), works))
     others = {"artist": Column(artist.astype(np.int64), [f"a{k}" for k in range(len(task.names))])}
-    return Case("style", task, Shared(embedding, np.arange(works)), second, others)
+    return TaskEvidence("style", task, Shared(embedding, np.arange(works)), second, others)
 
 
 def of(labels: list[int], probabilities: list[list[float]]) -> TaskPredictions:

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from morelli.errors import UsageError
-from morelli.network.backbone import FeatureMap, build_backbone
-from morelli.network.neck import NECKS
+from morelli.network.backbone.backbone import Backbone as Built
+from morelli.network.backbone.backbone import build_backbone
+from morelli.network.necks.neck import NECKS
+from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
-from morelli.network.scan import SCANS
 from morelli.prediction.model import Model
-from morelli.prediction.pixels import square
 from morelli.prediction.saliency import (
     GRADIENT_METHODS,
     METHODS,
@@ -27,6 +27,7 @@ from morelli.prediction.saliency import (
     saliency,
     seen_box,
 )
+from morelli.preprocessing.pixels import square
 from morelli.recipe import Backbone, Image, Neck, Phase, Recipe, Training
 
 VOCABULARIES = {"artist": ["a", "b", "c"], "style": ["d", "e"]}
@@ -34,7 +35,7 @@ SIDE = 32
 
 
 @cache
-def backbone() -> FeatureMap:
+def backbone() -> Built:
     torch.manual_seed(0)
     return build_backbone(Backbone(name="resnet18", stage=1, weights="none"), SIDE)
 

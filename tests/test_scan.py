@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from morelli.network.scan import SCANS, scan
+from morelli.network.necks.scan import SCANS, scan
 
 # cells of the 2 × 3 grid:  0 1 2
 #                           3 4 5

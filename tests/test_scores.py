@@ -11,12 +11,12 @@ import pytest
 import sklearn.metrics as sk
 
 from morelli.errors import DataError
-from morelli.judgement.baselines import baselines
-from morelli.judgement.calibration import apply_temperature
-from morelli.judgement.conformal import fit_thresholds
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.scores import class_report, score, trust_scores
-from morelli.report.trust import NOTHING, trust_tables
+from morelli.evaluation.calibration.conformal import fit_thresholds
+from morelli.evaluation.calibration.temperature import apply_temperature
+from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.evaluation.scores.baselines import baselines
+from morelli.evaluation.scores.scores import class_report, score, trust_scores
+from morelli.report.sections.trust import NOTHING, trust_tables
 
 FIELDS = {
     *("n", "accuracy", "accuracy_ci95", "top5", "macro_f1", "macro_f1_ci95", "weighted_f1"),

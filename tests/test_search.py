@@ -15,8 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from morelli.errors import DataError, UsageError
-from morelli.judgement import copies, search
-from morelli.judgement.search import Index
+from morelli.evaluation.search import quantization, search
+from morelli.evaluation.search.search import Index
 
 
 def table_of(works: int) -> pd.DataFrame:
@@ -149,10 +149,10 @@ def test_a_graph_is_searched_as_broadly_as_its_works_need(
 ) -> None:
     """Among works that differ in every direction alike a narrow search loses some."""
     monkeypatch.setattr(search, "EXACT", 0)
-    monkeypatch.setattr(copies, "BREADTHS", (10, 300))
+    monkeypatch.setattr(quantization, "EF_SEARCH", (10, 300))
     unlike = np.random.default_rng(2).normal(size=(4000, 256)).astype(np.float32)
-    assert index_of(tmp_path / "hard", unlike).breadth == 300
-    assert index_of(tmp_path / "easy", unlike[:12]).breadth == 10
+    assert index_of(tmp_path / "hard", unlike).ef_search == 300
+    assert index_of(tmp_path / "easy", unlike[:12]).ef_search == 10
 
 
 @pytest.mark.parametrize("left_out", [1, 200, 3000])

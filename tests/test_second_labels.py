@@ -13,11 +13,11 @@ from tiny import recipe_file
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
+from morelli.evaluation.predictions import TaskPredictions, read
+from morelli.evaluation.scores.scores import either_scores
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
-from morelli.judgement.predictions import TaskPredictions, read
-from morelli.judgement.scores import either_scores
+from morelli.synthetic import paint
 
 
 @pytest.fixture(scope="module")

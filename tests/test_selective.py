@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from morelli.judgement import metrics
-from morelli.judgement.predictions import TaskPredictions
-from morelli.judgement.selective import (
+from morelli.evaluation.predictions import TaskPredictions
+from morelli.evaluation.scores import metrics
+from morelli.evaluation.scores.selective import (
     accuracy_at,
     accuracy_by_coverage,
     area_under_risk,

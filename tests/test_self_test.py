@@ -16,13 +16,13 @@ from scipy.special import softmax
 
 from morelli.collection.collection import Collection
 from morelli.errors import UsageError
+from morelli.evaluation.audit.label_noise import measures
+from morelli.evaluation.audit.rules import RULES
+from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import self_test as job
 from morelli.jobs.crossfit import CrossFit
 from morelli.jobs.self_test import ASIDE, PICTURES_ALONE, RANKS, self_test, show_self_test, table
-from morelli.judgement.noise import measures
-from morelli.judgement.predictions import Predictions, TaskPredictions
-from morelli.judgement.rules import RULES
-from morelli.report.self_test_figure import self_test_figure
+from morelli.report.figures.self_test import self_test_figure
 
 WORKS = 800
 NAMES = {

@@ -18,15 +18,15 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, UsageError
-from morelli.jobs import queries
+from morelli.evaluation.predictions import read
 from morelli.jobs import similar as job
+from morelli.jobs import work_lookup
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.similar import show_similar, similar
 from morelli.jobs.train import train
-from morelli.judgement.predictions import read
+from morelli.synthetic import paint
 
 RECIPE: dict[str, Any] = {
     "name": "tiny",
@@ -232,7 +232,7 @@ def test_the_tables_hold_what_is_returned(world: Path, tmp_path: Path) -> None:
 def test_a_gallery_shows_the_query_and_then_the_works(
     ending: str, by: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from morelli.report import gallery
+    from morelli.report.figures import gallery
 
     shown: list[Any] = []
     original = gallery.gallery_figure
@@ -351,7 +351,7 @@ def test_a_range_of_numbers_holds_its_ends_and_no_unknown_one(
     table = pd.read_parquet(file)
     column = [None if years[row % 7] is None else kind(years[row % 7]) for row in range(len(table))]
     table.assign(year=column).to_parquet(file)
-    mask = queries.rows_where(Collection.open(run.parent / "c"), {"year": text})
+    mask = work_lookup.rows_where(Collection.open(run.parent / "c"), {"year": text})
     assert mask.tolist() == [years[row % 7] in fits for row in range(len(table))]
 
 
@@ -367,7 +367,7 @@ def test_filters_that_say_nothing_true_are_refused_with_a_suggestion(world: Path
         ({"artist": "nobody"}, "no work has the artist nobody"),
     ):
         with pytest.raises(UsageError, match=message):
-            queries.rows_where(collection, where)
+            work_lookup.rows_where(collection, where)
 
 
 @pytest.mark.parametrize("by", ["id", "file"])

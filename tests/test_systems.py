@@ -14,11 +14,11 @@ from tiny import painted_collection, recipe_file
 
 from morelli import recipe as recipes
 from morelli.cli import app
+from morelli.evaluation.audit.rules import RULES, parse_rule
 from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
-from morelli.judgement.rules import RULES, parse_rule
 
 PAGE = (Path(__file__).parent.parent / "docs" / "systems.md").read_text(encoding="utf-8")
 TABLES = PAGE[PAGE.index("## A:") :]

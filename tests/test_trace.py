@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_saliency import model, painting
 
-from morelli.judgement.turning import settled, turning_points
-from morelli.network.neck import NECKS
-from morelli.network.scan import SCANS
-from morelli.prediction.trace import beginnings, read_trace
+from morelli.evaluation.turning_points import settled, turning_points
+from morelli.network.necks.neck import NECKS
+from morelli.network.necks.scan import SCANS
+from morelli.prediction.trace import prefix_embeddings, read_trace
 from morelli.recipe import Neck
 
 ONE_WAY = [
@@ -25,7 +25,7 @@ def features_of(made):
     return made.features(painting()[None]).clone()  # a normal tensor, not one of inference mode
 
 
-def chances(made, vectors, task):
+def probabilities(made, vectors, task):
     scores = made.network.heads[task](vectors) / made.temperature.get(task, 1.0)
     scores = scores + torch.tensor(made.shift.get(task, 0.0))
     return scores.softmax(dim=1).detach().numpy()
@@ -44,7 +44,7 @@ def test_the_trace_of_a_unidirectional_gru_is_its_states_through_the_head():
         states.append(hidden[-1])
     for task in ("artist", "style"):
         np.testing.assert_allclose(
-            trace.probabilities[task], chances(made, torch.cat(states), task), atol=1e-5
+            trace.probabilities[task], probabilities(made, torch.cat(states), task), atol=1e-5
         )
     assert trace.cells[:, 0].tolist() == order.tolist()
     assert (trace.unit, trace.ordered, trace.grid) == ("token", True, (8, 8))
@@ -58,7 +58,7 @@ def test_each_step_is_the_answer_to_the_tokens_read_so_far(neck, tokens):
     read = features.flatten(2).transpose(1, 2)
     if tokens == "rows":
         read = torch.stack([features[:, :, row].transpose(1, 2).flatten(1) for row in range(8)], dim=1)
-    found = beginnings(made.network.neck, features)
+    found = prefix_embeddings(made.network.neck, features)
     assert len(found) == read.shape[1]
     for length in (1, 2, 5, read.shape[1]):
         torch.testing.assert_close(found[length - 1], made.network.neck.embed(read[:, :length])[0])
@@ -72,12 +72,12 @@ def test_the_last_step_is_the_answer_and_every_cell_is_read_once(kind, both):
     features = features_of(made)
     trace = read_trace(made, features)
     answer = made.predict(painting()[None])[0]
-    vectors = beginnings(made.network.neck, features)
+    vectors = prefix_embeddings(made.network.neck, features)
     for task in ("artist", "style"):
         table = trace.probabilities[task]
         assert table.shape == (len(trace), len(made.vocabularies[task])) and table.dtype == np.float32
         np.testing.assert_array_equal(table[-1], answer[task][0].numpy())
-        np.testing.assert_allclose(chances(made, vectors, task), table, atol=1e-5)
+        np.testing.assert_allclose(probabilities(made, vectors, task), table, atol=1e-5)
         np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-5)
         assert np.ptp(table[:, 0]) > 1e-4, "a belief that never moves would pass any test"
     assert sorted(trace.cells.ravel().tolist()) == list(range(64))
@@ -100,7 +100,7 @@ def test_the_convolutional_lstm_has_at_each_row_the_state_of_its_whole_reading()
     features = features_of(made)
     neck = made.network.neck
     states = neck.down(neck.norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))[0]  # (W, h, w)
-    torch.testing.assert_close(beginnings(neck, features), states.mean(dim=2).t())
+    torch.testing.assert_close(prefix_embeddings(neck, features), states.mean(dim=2).t())
 
 
 def test_what_is_not_read_yet_does_not_matter():

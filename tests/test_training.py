@@ -19,12 +19,12 @@ from tiny import BASE, painted_collection, recipe_file
 from morelli import recipe as recipes
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
 from morelli.errors import DataError, RunError, StoppedError, UsageError
+from morelli.evaluation.predictions import read
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
-from morelli.judgement.predictions import read
 from morelli.network.network import Network
+from morelli.synthetic import paint
 from morelli.training.callbacks import EpochLog, GracefulStop
 from morelli.training.samplers import EpochBatches
 from morelli.training.sources import Sources
@@ -337,11 +337,13 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibra
     evaluate(run, "val")
     found = read(run / "predictions-val.parquet").tasks["style"]
     known = found.labels >= 0
-    labels, chances = found.labels[known], found.probabilities[known].astype(float)
+    labels, probabilities = found.labels[known], found.probabilities[known].astype(float)
 
     def at(t: float) -> float:  # the reported probabilities are already at the stored temperature
-        scaled = chances ** (1 / t)
-        return float(log_loss(labels, scaled / scaled.sum(1, keepdims=True), labels=range(chances.shape[1])))
+        scaled = probabilities ** (1 / t)
+        return float(
+            log_loss(labels, scaled / scaled.sum(1, keepdims=True), labels=range(probabilities.shape[1]))
+        )
 
     assert temperature["style"] != 1.0
     assert at(1.0) <= min(at(0.8), at(1.25)) + 1e-6

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from morelli.errors import WeightsError
-from morelli.network.backbone import build_backbone
+from morelli.network.backbone.backbone import build_backbone
 from morelli.recipe import Backbone
 
 REAL = os.environ.get("MORELLI_REAL_DATA")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 from morelli.collection.collect import CollectOptions, collect
-from morelli.collection.painter import paint
+from morelli.synthetic import paint
 
 BASE: dict[str, Any] = {
     "name": "tiny",

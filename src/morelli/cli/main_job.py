@@ -44,8 +44,8 @@ def paint(
 
     Example: morelli paint painted --works 500 --seed 1 --defects
     """
-    from morelli.collection.painter import paint as work
     from morelli.console import progress, say
+    from morelli.synthetic import paint as work
 
     with progress("painting", max(works, 0)) as advance:
         done = work(out, works, seed, size, defects, progress=advance)

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morelli.collection.artgan import read_artgan
 from morelli.collection.collection import VERSION, Collection
 from morelli.collection.corrections import apply_corrections, read_corrections
 from morelli.collection.duplicates import group, near_duplicate_pairs
 from morelli.collection.filters import choose, drop_rare, forget_unseen_artists, number_labels
-from morelli.collection.hub_source import read_hub
 from morelli.collection.images import MAX_PIXELS
 from morelli.collection.ledger import Ledger
 from morelli.collection.preparing import fingerprint, prepare_all, thumbnails
+from morelli.collection.sources.artgan import read_artgan
+from morelli.collection.sources.hub import read_hub
+from morelli.collection.sources.table import read_folders, read_table
 from morelli.collection.splits import SPLITS, artist_disjoint, parse_split, stratified
-from morelli.collection.table_source import read_folders, read_table
 from morelli.console import say
 from morelli.errors import DataError, UsageError
-from morelli.files import make_folder, replacing, write_json
+from morelli.files import atomic_write, make_folder, write_json
 from morelli.recipe import TASKS
 
 _LEAST = {
@@ -251,7 +251,7 @@ def _write(
     }
     ledger.write(out)
     (out / "collection.json").unlink(missing_ok=True)  # written last: it makes the folder a collection
-    with replacing(out / "collection.parquet") as temporary:
+    with atomic_write(out / "collection.parquet") as temporary:
         works.to_parquet(temporary, index=False)
     write_json(out / "collection.json", info)
     return Collection(out, works, info)

@@ -80,15 +80,15 @@ class Collection:
         lookup = np.array([target.get(class_key(name), -1) for name in names] + [-1], dtype=np.int32)
         return lookup[own]
 
-    def painters(self, least: int) -> list[str]:
+    def prolific_artists(self, least: int) -> list[str]:
         """The names of the artists of at least ``least`` training works, classes or not, in order."""
         training = self.table["split"] == "train"
         counts = self.table.loc[training, "artist_name"].value_counts()
         return sorted(str(name) for name in counts.index[counts >= least])
 
-    def painted_by(self, painters: list[str]) -> np.ndarray:
-        """(N,) int32 numbers into ``painters``, −1 for works of others."""
-        number = {name: place for place, name in enumerate(painters)}
+    def artist_labels(self, artists: list[str]) -> np.ndarray:
+        """(N,) int32 numbers into ``artists``, −1 for works of others."""
+        number = {name: place for place, name in enumerate(artists)}
         return self.table["artist_name"].map(number).fillna(-1).to_numpy(np.int32)
 
     def read(self, index: int) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from morelli.console import say
-from morelli.files import replacing, write_json, write_text
+from morelli.files import atomic_write, write_json, write_text
 
 REPAIRS = {
     "mojibake": "name was UTF-8 read as Latin-1; decoded",
@@ -109,7 +109,7 @@ class Ledger:
         write_json(folder / "report.json", summary)
         write_text(folder / "report.md", _markdown(summary))
         rows = [(kind, s, d) for kind, found in self.entries.items() for s, d in found]
-        with replacing(folder / "ledger.csv") as temporary:
+        with atomic_write(folder / "ledger.csv") as temporary:
             pd.DataFrame(rows, columns=["kind", "subject", "detail"]).to_csv(temporary, index=False)
 
 

@@ -19,7 +19,7 @@ from morelli.collection.images import THUMB, Prepared, prepare
 from morelli.collection.store import shard_path, write_shard
 from morelli.console import progress
 from morelli.errors import DataError, ImageError, UsageError
-from morelli.files import read_json, replacing, write_json
+from morelli.files import atomic_write, read_json, write_json
 from morelli.workers import attend, interrupted_once, start_method
 
 SHARD, PIECE = 256, 16  # works a file, and works that a worker is handed at a time
@@ -167,7 +167,7 @@ def _write_shard(folder: Path, number: int, shard: list[Made]) -> None:
     table = table.fillna({"width": 0, "height": 0}).astype(
         {"phash": "uint64", "width": "int32", "height": "int32"}
     )
-    with replacing(_facts_path(folder, number)) as temporary:
+    with atomic_write(_facts_path(folder, number)) as temporary:
         table.to_parquet(temporary)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from morelli.errors import DataError
-from morelli.files import replacing
+from morelli.files import atomic_write
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
@@ -28,7 +28,7 @@ def write_shard(path: Path, images: Sequence[bytes], names: Sequence[str]) -> No
     )
     batch = pa.record_batch([structs], schema=_SCHEMA)
     with (
-        replacing(path) as temporary,
+        atomic_write(path) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_stream(file, _SCHEMA) as writer,
     ):

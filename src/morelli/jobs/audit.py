@@ -11,17 +11,17 @@ import pandas as pd
 
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.audit.evidence import TaskEvidence
+from morelli.evaluation.audit.rules import RULES, Rule, Verdicts, parse_rule
+from morelli.evaluation.audit.uncertainty import given_probability
+from morelli.evaluation.predictions import TaskPredictions
 from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
 from morelli.jobs.splits import check_split
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.evidence import Case
-from morelli.judgement.predictions import TaskPredictions
-from morelli.judgement.rules import RULES, Rule, Verdicts, parse_rule
-from morelli.judgement.uncertainty import given_probability
-from morelli.report.reasons import reason
-from morelli.report.style import pretty
+from morelli.report.figures.style import pretty
+from morelli.report.sections.reasons import reason
 
 MOST_TILES = 100
 UNLIKE = "knn-distance"  # answers the other question beside a rule that suspects labels
@@ -36,7 +36,7 @@ def audit(
     folds: int | None = None,
     epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Judges the works of a run by a rule of :mod:`morelli.judgement.rules`.
+    """Judges the works of a run by a rule of :mod:`morelli.evaluation.audit.rules`.
 
     The five systems' rules read ``RUN/predictions-SPLIT.parquet`` (split test unless given). The others read
     cross-fitted predictions (:func:`morelli.jobs.crossfit.crossfit`, with ``folds`` and ``epochs``; made when they are
@@ -95,7 +95,7 @@ def show_audit(summary: dict[str, Any]) -> None:
 
 def _works(
     run: Path, rule: Rule, split: str, folds: int | None, epochs: int | None
-) -> tuple[pd.DataFrame, dict[str, Case]]:
+) -> tuple[pd.DataFrame, dict[str, TaskEvidence]]:
     """The works that are read (``id, path``; ``among``, whether they are of the split; ``fitted``, whether by
     cross-fitting), and the case of each task."""
     if not run.is_dir():
@@ -113,7 +113,10 @@ def _works(
         raise RunError(f"{file}: not there; run morelli evaluate {run} --split {split} first")
     predictions = predictions_file.read(file)
     works = pd.DataFrame({"id": predictions.ids, "path": predictions.paths})
-    cases = {name: Case.plain(task, predictions.embedding, name) for name, task in predictions.tasks.items()}
+    cases = {
+        name: TaskEvidence.plain(task, predictions.embedding, name)
+        for name, task in predictions.tasks.items()
+    }
     return works.assign(among=True, fitted=False), cases
 
 
@@ -125,14 +128,14 @@ def _check_tasks(run: Path, wanted: list[str] | None) -> None:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
 
 
-def _tasks(cases: dict[str, Case], wanted: list[str] | None) -> list[str]:
+def _tasks(cases: dict[str, TaskEvidence], wanted: list[str] | None) -> list[str]:
     for task in wanted or ():
         if task not in cases:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(cases)}")
     return list(dict.fromkeys(wanted or cases))
 
 
-def _judge(works: pd.DataFrame, case: Case, rule: Rule, top: int) -> Judged:
+def _judge(works: pd.DataFrame, case: TaskEvidence, rule: Rule, top: int) -> Judged:
     among = works["among"].to_numpy()
     verdicts = rule.of_case(case, top, None if among.all() else among)
     task = case.task
@@ -141,7 +144,7 @@ def _judge(works: pd.DataFrame, case: Case, rule: Rule, top: int) -> Judged:
     return Judged(case.name, shown, verdicts.score[among], verdicts.flagged[among], candidates)
 
 
-def _candidates(works: pd.DataFrame, case: Case, verdicts: Verdicts, rule: Rule) -> pd.DataFrame:
+def _candidates(works: pd.DataFrame, case: TaskEvidence, verdicts: Verdicts, rule: Rule) -> pd.DataFrame:
     """The flagged works of one task, most suspicious first; of equals the first of the file."""
     task, flagged = case.task, np.flatnonzero(verdicts.flagged)
     rows = flagged[np.argsort(-verdicts.score[flagged], kind="stable")]

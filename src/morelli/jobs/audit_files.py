@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from morelli.collection.corrections import COLUMN
 from morelli.console import progress, say
 from morelli.errors import DataError
-from morelli.files import read_json, replacing
-from morelli.judgement.predictions import TaskPredictions
-from morelli.judgement.rules import Rule
-from morelli.judgement.uncertainty import per_class
-from morelli.report import style
-from morelli.report.audit_page import PagePart, Section, write_audit_page
-from morelli.report.gallery import Tile, gallery_figure
-from morelli.report.samples import pictures_of
+from morelli.evaluation.audit.rules import Rule
+from morelli.evaluation.audit.uncertainty import per_class
+from morelli.evaluation.predictions import TaskPredictions
+from morelli.files import atomic_write, read_json
+from morelli.report.figures import style
+from morelli.report.figures.gallery import Tile, gallery_figure
+from morelli.report.pages.audit import PagePart, Section, write_audit_page
+from morelli.report.sections.samples import pictures_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _keep(file: Path, empty: Any) -> Any:
 
 
 def _save(table: pd.DataFrame, file: Path) -> None:
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         if file.suffix == ".csv":
             table.to_csv(temporary, index=False, float_format="%.6g")
         else:
@@ -161,7 +161,7 @@ def _save(table: pd.DataFrame, file: Path) -> None:
 
 
 def _write_gallery(file: Path, tiles: list[Tile], title: str) -> None:
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_bytes(style.jpeg(gallery_figure(tiles, title)))
 
 

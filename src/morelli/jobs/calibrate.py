@@ -1,4 +1,4 @@
-"""What validation is for once a network is trained: painters, temperature, prior, the thresholds of prediction sets."""
+"""What validation is for after training: artist prior, temperature, class prior, thresholds of prediction sets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import torch
 
 from morelli import recipe as recipes
 from morelli.collection.collection import Collection
+from morelli.evaluation.calibration.artist_prior import class_given_artist, fit_artist_prior
+from morelli.evaluation.calibration.conformal import fit_thresholds
+from morelli.evaluation.calibration.temperature import (
+    apply_temperature,
+    fit_temperature,
+    fit_temperature_and_prior,
+)
+from morelli.evaluation.predictions import write
 from morelli.jobs.evaluate import BEFORE_REFIT, predict_rows
 from morelli.jobs.reading import read_rows
-from morelli.judgement.calibration import apply_temperature, fit_temperature, fit_temperature_and_prior
-from morelli.judgement.conformal import fit_thresholds
-from morelli.judgement.painters import fit_painters, habits
-from morelli.judgement.predictions import write
+from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
 from morelli.network.network import Network
-from morelli.network.painters import PAINTER, ThroughPainters
 from morelli.prediction.model import Model
 from morelli.training.samplers import class_counts
 
@@ -38,22 +42,22 @@ def calibrated(network: Network, recipe: recipes.Recipe, collection: Collection)
     model = Model(network, recipe, network.vocabularies, *network.colours, facts=facts)
     rows, training = collection.rows("val"), collection.rows("train")
     every = replace(model, vocabularies=network.learned)
-    chances = read_rows(every, collection, rows, "calibrating").probabilities
+    probabilities = read_rows(every, collection, rows, "calibrating").probabilities
     model.facts["conformal"] = {}
     for task, names in model.vocabularies.items():
         labels = collection.labels(task, names)
         counts = None
         if recipe.training.calibration != "temperature":
             counts = class_counts(labels[training], len(names))
-        if network.painters:
-            chances[task] = _hear_painters(network, task, collection, chances, counts)
-        logits = _logarithms(chances[task])
+        if network.artists:
+            probabilities[task] = _fit_artist_prior(network, task, collection, probabilities, counts)
+        logits = _logarithms(probabilities[task])
         if counts is None:
             model.temperature[task] = fit_temperature(logits, labels[rows])
         else:
             model.temperature[task], _, shift = fit_temperature_and_prior(logits, labels[rows], counts)
             model.shift[task] = shift.tolist()
-        calibrated = apply_temperature(chances[task], model.temperature[task], model.shift.get(task))
+        calibrated = apply_temperature(probabilities[task], model.temperature[task], model.shift.get(task))
         model.facts["conformal"][task] = fit_thresholds(labels[rows], calibrated)
     return model
 
@@ -67,47 +71,49 @@ def refitted(model: Model, network: Network, collection: Collection, out: Path) 
     held_out = collection.rows("val")
     write(predict_rows(model, collection, held_out, "reading val"), out / BEFORE_REFIT)
     seen = np.concatenate([collection.rows("train"), held_out])
-    for task in model.vocabularies if network.painters else ():
-        before, after = (each.through[task] for each in (model.network, network))
-        assert isinstance(before, ThroughPainters) and isinstance(after, ThroughPainters)
+    for task in model.vocabularies if network.artists else ():
+        before, after = (each.artist_prior[task] for each in (model.network, network))
+        assert isinstance(before, ArtistPrior) and isinstance(after, ArtistPrior)
         after.load_state_dict(before.state_dict())
-        after.habits.copy_(torch.from_numpy(_habits(network, task, collection, seen)))
+        after.class_given_artist.copy_(torch.from_numpy(_class_given_artist(network, task, collection, seen)))
     return replace(model, network=network, facts={**model.facts, "refit": True})
 
 
-def _hear_painters(
+def _fit_artist_prior(
     network: Network,
     task: str,
     collection: Collection,
-    chances: dict[str, np.ndarray],
+    probabilities: dict[str, np.ndarray],
     counts: np.ndarray | None,
 ) -> np.ndarray:
-    """Sets how ``task`` is answered through the painters, by the ``chances`` of the validation works; these as they are
-    after that."""
+    """Fits the artist prior of ``task`` to the ``probabilities`` of the validation works, and sets it in the network.
+
+    Returns the task's probabilities (N, K) with the prior added.
+    """
     labels, rows = collection.labels(task, network.vocabularies[task]), collection.rows("val")
-    table = _habits(network, task, collection, collection.rows("train"))
-    own, painters = _logarithms(chances[task]), _logarithms(chances[PAINTER])
-    voice = fit_painters(own, painters, table, labels[rows], counts)
-    through = network.through[task]
-    assert isinstance(through, ThroughPainters)
-    through.load_state_dict(
+    table = _class_given_artist(network, task, collection, collection.rows("train"))
+    own, artists = _logarithms(probabilities[task]), _logarithms(probabilities[PRIOR_ARTIST])
+    fitted = fit_artist_prior(own, artists, table, labels[rows], counts)
+    prior = network.artist_prior[task]
+    assert isinstance(prior, ArtistPrior)
+    prior.load_state_dict(
         {
-            "habits": torch.from_numpy(table),
-            "weight": torch.tensor(voice.weight),
-            "sharpness": torch.tensor(voice.sharpness),
+            "class_given_artist": torch.from_numpy(table),
+            "weight": torch.tensor(fitted.weight),
+            "sharpness": torch.tensor(fitted.sharpness),
         }
     )
-    device = through.habits.device
-    heard = through(torch.from_numpy(own).to(device), torch.from_numpy(painters).to(device))
-    return heard.softmax(dim=1).cpu().numpy()
+    device = prior.weight.device
+    scores = prior(torch.from_numpy(own).to(device), torch.from_numpy(artists).to(device))
+    return scores.softmax(dim=1).cpu().numpy()
 
 
-def _habits(network: Network, task: str, collection: Collection, rows: np.ndarray) -> np.ndarray:
-    """(P, K): what each of the network's painters painted of the classes of ``task`` in ``rows``."""
+def _class_given_artist(network: Network, task: str, collection: Collection, rows: np.ndarray) -> np.ndarray:
+    """P(class | artist) (A, K) of ``task`` for the artists of the network, from the works ``rows``."""
     labels = collection.labels(task, network.vocabularies[task])[rows]
-    painted = collection.painted_by(network.painters)[rows]
-    return habits(painted, labels, len(network.painters), len(network.vocabularies[task]))
+    artists = collection.artist_labels(network.artists)[rows]
+    return class_given_artist(artists, labels, len(network.artists), len(network.vocabularies[task]))
 
 
-def _logarithms(chances: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(chances, 1e-12, None))
+def _logarithms(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(probabilities, 1e-12, None))

@@ -11,11 +11,11 @@ import pandas as pd
 
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
-from morelli.files import make_folder, read_json, replacing, write_json
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.predictions import Predictions
+from morelli.evaluation.scores.comparison import compare_task, share
+from morelli.files import atomic_write, make_folder, read_json, write_json
 from morelli.jobs.splits import check_split
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.comparison import compare_task, share
-from morelli.judgement.predictions import Predictions
 
 
 def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> d
     Reads ``predictions-SPLIT.parquet``, ``metrics.csv`` and ``model.json`` of each run. With ``out`` writes
     ``comparison.json``, ``comparison.csv`` and ``comparison.png`` into that folder. Returns ``{"split",
     "reference", "runs": [{"run", "name", "tasks", "seconds_per_epoch", "epochs", "parameters"}, …]}``; ``tasks``
-    holds what :func:`morelli.judgement.comparison.compare_task` gives, and what is not known is ``None``.
+    holds what :func:`morelli.evaluation.scores.comparison.compare_task` gives, and what is not known is ``None``.
     Raises :class:`UsageError` for fewer than two runs, :class:`RunError` where one was not evaluated and
     :class:`DataError` where they share no task or no work, or differ in a label.
     """
@@ -141,13 +141,13 @@ def _cost(run: Path) -> dict[str, Any]:
 
 
 def _write(result: dict[str, Any], out: Path) -> None:
-    from morelli.report.comparison import comparison_figure
-    from morelli.report.style import png
+    from morelli.report.figures.comparison import comparison_figure
+    from morelli.report.figures.style import png
 
     write_json(out / "comparison.json", result)
-    with replacing(out / "comparison.csv") as temporary:
+    with atomic_write(out / "comparison.csv") as temporary:
         _flat(result).to_csv(temporary, index=False)
-    with replacing(out / "comparison.png") as temporary:
+    with atomic_write(out / "comparison.png") as temporary:
         temporary.write_bytes(png(comparison_figure(result)))
 
 

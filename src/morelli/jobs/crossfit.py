@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from morelli.collection.collection import Collection
 from morelli.console import say
 from morelli.errors import DataError, MorelliError, RunError, StoppedError, UsageError
-from morelli.files import explain_os_error, read_json, replacing, write_json
-from morelli.judgement import predictions as predictions_file
-from morelli.judgement.calibration import apply_temperature, fit_temperature
-from morelli.judgement.evidence import Case, cases
-from morelli.judgement.predictions import Predictions, TaskPredictions
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.audit.evidence import TaskEvidence, cases
+from morelli.evaluation.calibration.temperature import apply_temperature, fit_temperature
+from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.files import atomic_write, explain_os_error, read_json, write_json
 
 VERSION = 1
 FOLDS = 5
@@ -34,7 +34,7 @@ class CrossFit:
     second: Predictions
     facts: dict[str, Any]
 
-    def cases(self) -> dict[str, Case]:
+    def cases(self) -> dict[str, TaskEvidence]:
         """Each task's predictions with all the evidence of the collection."""
         second = {name: task.probabilities for name, task in self.second.tasks.items()}
         return cases(self.predictions, self.collection.table, self.collection.vocabularies, second)
@@ -136,7 +136,7 @@ def fit_all(
     folder: Path,
     facts: dict[str, Any],
     features: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-    how_to_go_on: str,
+    resume_command: str,
 ) -> tuple[Predictions, Predictions]:
     """Fits every fold and the second opinion by the settings in ``facts``; ``folder`` keeps what is done.
 
@@ -150,22 +150,24 @@ def fit_all(
     statistics, embedding = features or pooled(model, collection)
     parts = fitting.fold_parts(collection, facts["folds"], model.recipe.seed)
     recipe = fitting.fold_recipe(model.recipe, facts["epochs"], tasks)
-    chances = {task: np.zeros((len(parts), len(model.vocabularies[task])), np.float32) for task in tasks}
+    probabilities = {
+        task: np.zeros((len(parts), len(model.vocabularies[task])), np.float32) for task in tasks
+    }
     try:
         for fold in range(facts["folds"]):
             say(f"fold {fold + 1} of {facts['folds']}")
-            for task, found in _fold(model, collection, recipe, parts, fold, folder, how_to_go_on).items():
-                chances[task][parts // 2 == fold] = found
+            for task, found in _fold(model, collection, recipe, parts, fold, folder, resume_command).items():
+                probabilities[task][parts // 2 == fold] = found
         classes = {task: len(model.vocabularies[task]) for task in tasks}
         second = fitting.second_opinion(statistics, labels, classes, parts // 2, model.recipe.seed)
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}") from None
+        raise StoppedError(f"stopped; nothing is lost, go on with: {resume_command}") from None
     except OSError as error:
         raise explain_os_error(error) from None
     ids, paths = (list(collection.table[c].astype(str)) for c in ("id", "file"))
     first, other = (
         {task: TaskPredictions(model.vocabularies[task], labels[task], made[task]) for task in tasks}
-        for made in (chances, second)
+        for made in (probabilities, second)
     )
     return Predictions(ids, paths, first, embedding), Predictions(ids, paths, other)
 
@@ -189,7 +191,7 @@ def _fold(
     parts: NDArray[np.int64],
     fold: int,
     folder: Path,
-    how_to_go_on: str,
+    resume_command: str,
 ) -> dict[str, NDArray[np.float32]]:
     """Calibrated probabilities of the works of one fold by a network trained on the others."""
     from morelli.jobs.reading import read_rows
@@ -200,7 +202,7 @@ def _fold(
         with np.load(done) as saved:
             return {task: saved[task] for task in recipe.tasks}
     cut = fold_collection(collection, parts, fold)
-    fitted = fit_fold(model, cut, recipe, fold, work, how_to_go_on)
+    fitted = fit_fold(model, cut, recipe, fold, work, resume_command)
     held, made = read_rows(fitted, cut, cut.rows("test"), "reading the fold"), {}
     rows = cut.rows("val")
     tuning = read_rows(fitted, cut, rows, "calibrating")
@@ -208,7 +210,7 @@ def _fold(
         logits = np.log(np.clip(tuning.probabilities[task], 1e-12, None))
         temperature = fit_temperature(logits, cut.labels(task, names)[rows])
         made[task] = apply_temperature(held.probabilities[task], temperature)
-    with replacing(done) as temporary, temporary.open("wb") as file:
+    with atomic_write(done) as temporary, temporary.open("wb") as file:
         np.savez(file, **made)  # type: ignore[arg-type]
     shutil.rmtree(work, ignore_errors=True)
     return made

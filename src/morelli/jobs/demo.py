@@ -9,7 +9,6 @@ from typing import Any
 from morelli import recipe as recipes
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.collection.painter import paint
 from morelli.console import progress, say
 from morelli.errors import UsageError
 from morelli.files import make_folder
@@ -20,6 +19,7 @@ from morelli.jobs.report import report, show_report
 from morelli.jobs.similar import open_index
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
+from morelli.synthetic import paint
 
 WORKS = 1200
 FRESH = 24

@@ -12,15 +12,15 @@ import pandas as pd
 from morelli.collection.collection import Collection
 from morelli.console import say
 from morelli.errors import DataError, MorelliError, RunError
+from morelli.evaluation.predictions import Predictions, TaskPredictions, read, write
+from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report
+from morelli.evaluation.scores.scores import either_scores, score, trust_scores
 from morelli.files import write_json
 from morelli.jobs.reading import read_rows
 from morelli.jobs.splits import check_split
-from morelli.judgement.leakage import accuracy_without, find_leakage, leakage_report
-from morelli.judgement.predictions import Predictions, TaskPredictions, read, write
-from morelli.judgement.scores import either_scores, score, trust_scores
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
-from morelli.report.page import write_report
+from morelli.report.pages.run import write_report
 
 BEFORE_REFIT = "predictions-before-refit.parquet"
 

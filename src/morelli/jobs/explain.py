@@ -14,11 +14,10 @@ from PIL import Image
 
 from morelli.console import say
 from morelli.errors import UsageError
-from morelli.files import make_folder, replacing, write_json
+from morelli.evaluation.turning_points import turning_points
+from morelli.files import atomic_write, make_folder, write_json
 from morelli.jobs.painting import Painting, open_painting
-from morelli.judgement.turning import turning_points
 from morelli.prediction.model import Model, load_model
-from morelli.prediction.opened import opened
 from morelli.prediction.saliency import (
     METHODS,
     attention_map,
@@ -27,11 +26,12 @@ from morelli.prediction.saliency import (
     saliency,
     seen_box,
 )
+from morelli.prediction.spatial_view import spatial_view
 from morelli.prediction.trace import Trace, read_trace
-from morelli.report import style
-from morelli.report.explain import map_figure
-from morelli.report.explain_page import MEASURES, Section, describe_point, story, write_explain_page
-from morelli.report.reading import Reading, numbered, trace_figure
+from morelli.report.figures import style
+from morelli.report.figures.reading_trace import Reading, numbered, trace_figure
+from morelli.report.figures.saliency_map import map_figure
+from morelli.report.pages.explain import MEASURES, Section, describe_point, story, write_explain_page
 
 _TOP = 5
 
@@ -56,7 +56,7 @@ def explain(
     model = load_model(run)
     tasks = _tasks(model, task)
     work = open_painting(run, model, query)
-    inside, features = opened(model, work.pixels[None])
+    inside, features = spatial_view(model, work.pixels[None])
     attention = None
     if method == "attention" or has_attention(model):
         attention = attention_map(inside, features)  # before anything is written: not every neck has it
@@ -203,7 +203,7 @@ def _write_trace(file: Path, model: Model, trace: Trace, tasks: list[str]) -> No
             "probability": beliefs.ravel(),
         }
         parts.append(pd.DataFrame(columns))
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         pd.concat(parts).to_csv(temporary, index=False, float_format="%.6f")
 
 
@@ -228,5 +228,5 @@ def _save(file: Path, drawn: Figure) -> bytes:
 
 
 def _write(file: Path, data: bytes) -> None:
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_bytes(data)

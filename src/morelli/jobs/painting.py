@@ -15,9 +15,9 @@ from morelli.collection.collection import Collection
 from morelli.collection.images import open_rgb
 from morelli.errors import DataError, ImageError
 from morelli.jobs.predict import read_pixels
-from morelli.jobs.queries import collection_of, pixels_of, row_of
+from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
 from morelli.prediction.model import Model
-from morelli.prediction.pixels import decode
+from morelli.preprocessing.pixels import decode
 
 LONGEST = 2000  # pixels of the longer side; more would only make figures slow
 

@@ -15,12 +15,12 @@ from morelli.collection.images import MAX_PIXELS, open_rgb
 from morelli.collection.matching import walk_images
 from morelli.console import progress, say
 from morelli.errors import ImageError, StoppedError, UsageError
+from morelli.evaluation.active_learning import labelling_value
+from morelli.evaluation.calibration.conformal import prediction_sets
 from morelli.jobs.table_file import FORMATS, Header, Journal, Row, finish
-from morelli.judgement.active import labelling_value
-from morelli.judgement.conformal import prediction_sets
-from morelli.prediction.engine import hasten
+from morelli.prediction.engine import use_fast_backbone
 from morelli.prediction.model import Model, load_model
-from morelli.prediction.pixels import square, to_tensor
+from morelli.preprocessing.pixels import square, to_tensor
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def predict(
     """Labels ``images`` (files or folders) with the model of ``run`` and writes one row an image to ``out``.
 
     ``TASK_set`` holds the classes, most probable first and never none, among which the right one is in at least 90 %
-    of works like those of the validation split (:mod:`morelli.judgement.conformal`, ``lac``): a promise for works of
-    the model's classes, on the average over them. It is a list in Parquet and JSON, and joined with ``; `` in CSV;
-    empty where no threshold could be fitted, which is said.
+    of works like those of the validation split (:mod:`morelli.evaluation.calibration.conformal`, ``lac``): a promise
+    for works of the model's classes, on the average over them. It is a list in Parquet and JSON, and joined with ``;
+    `` in CSV; empty where no threshold could be fitted, which is said.
 
     ``labelling_value`` (0–1) says what a person's label of the image would teach the network; sort by it, highest
     first, to choose what to label.
@@ -65,7 +65,7 @@ def predict(
     files = find_images(images)
     model = load_model(run)
     _say_without_sets(model)
-    hasten(model, len(files))
+    use_fast_backbone(model, len(files))
     journal = Journal(out, _header(model, out), resume)
     rest = [f for f in files if f not in journal.paths]
     if journal.paths:
@@ -149,25 +149,25 @@ def _rows(model: Model, files: Sequence[str], loaded: Sequence[Tensor | str]) ->
 
 def _answers(model: Model, images: Tensor) -> list[Row]:
     """For each of ``images`` (B, 3, S, S) all columns but the path."""
-    chances, _ = model.predict(images)
-    values = labelling_value({task: chance.numpy() for task, chance in chances.items()})
+    probabilities, _ = model.predict(images)
+    values = labelling_value({task: probability.numpy() for task, probability in probabilities.items()})
     answers: list[Row] = [{"labelling_value": float(value), "error": ""} for value in values]
     for task, names in model.vocabularies.items():
-        sets: Sequence[list[str] | None] = _sets(model, task, chances) or [None] * len(answers)
-        for answer, chance, chosen in zip(answers, chances[task], sets, strict=True):
-            best = int(chance.argmax())
-            answer[task], answer[f"{task}_confidence"] = names[best], float(chance[best])
-            answer[f"{task}_set"], answer[f"{task}_probabilities"] = chosen, chance.tolist()
+        sets: Sequence[list[str] | None] = _sets(model, task, probabilities) or [None] * len(answers)
+        for answer, probability, chosen in zip(answers, probabilities[task], sets, strict=True):
+            best = int(probability.argmax())
+            answer[task], answer[f"{task}_confidence"] = names[best], float(probability[best])
+            answer[f"{task}_set"], answer[f"{task}_probabilities"] = chosen, probability.tolist()
     return answers
 
 
-def _sets(model: Model, task: str, chances: dict[str, Tensor]) -> list[list[str]]:
+def _sets(model: Model, task: str, probabilities: dict[str, Tensor]) -> list[list[str]]:
     """The classes of each image's prediction set; none at all where the model has no threshold."""
     threshold = _threshold(model, task)
     if threshold is None:
         return []
     names = model.vocabularies[task]
-    return [[names[k] for k in row] for row in prediction_sets(chances[task].numpy(), threshold)]
+    return [[names[k] for k in row] for row in prediction_sets(probabilities[task].numpy(), threshold)]
 
 
 def _threshold(model: Model, task: str) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from morelli.collection.collection import Collection
-from morelli.prediction.engine import hasten
+from morelli.prediction.engine import use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.prediction.works import Readings, read_batches
 from morelli.training.data import Features, Images, loader
@@ -21,6 +21,6 @@ def read_rows(model: Model, collection: Collection, rows: np.ndarray, title: str
     if cached is not None:
         data = Features([cached], rows, nothing)
     else:
-        hasten(model, len(rows))
+        use_fast_backbone(model, len(rows))
         data = Images(collection, rows, nothing, model.recipe.image)
     return read_batches(model, loader(data, 64, model.recipe.training.workers), len(rows), title)

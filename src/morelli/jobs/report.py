@@ -9,18 +9,18 @@ from morelli.console import progress, say
 from morelli.errors import MorelliError, RunError, UsageError
 from morelli.files import make_folder
 from morelli.jobs.splits import check_split
-from morelli.report.candidates import candidates
-from morelli.report.confused import confused
-from morelli.report.explain import Pixels
+from morelli.report.figures.reading_trace import Reading
+from morelli.report.figures.saliency_map import Pixels
 from morelli.report.html import Missing, Section
-from morelli.report.likeness import open_likeness
-from morelli.report.nearest import nearest
-from morelli.report.page import write_page
-from morelli.report.parts import Parts, Pictures, read_parts
-from morelli.report.reading import Reading
-from morelli.report.samples import pictures_of
-from morelli.report.traces import NAME as TRACES
-from morelli.report.traces import traces
+from morelli.report.pages.run import write_page
+from morelli.report.run_results import Pictures, RunResults, read_run_results
+from morelli.report.sections.candidates import candidates
+from morelli.report.sections.confused import confused
+from morelli.report.sections.nearest import nearest
+from morelli.report.sections.neighbour_index import open_neighbour_index
+from morelli.report.sections.samples import pictures_of
+from morelli.report.sections.traces import NAME as TRACES
+from morelli.report.sections.traces import traces
 
 PAGES = (".html", ".htm")
 
@@ -37,13 +37,13 @@ def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str,
     not evaluated, and :class:`DataError` where a file is damaged.
     """
     _check(run, split, out)
-    parts = read_parts(run, split)
+    parts = read_run_results(run, split)
     picture = _pictures(parts)
-    likeness = open_likeness(parts)
+    neighbours = open_neighbour_index(parts)
     makers = [
-        lambda: confused(parts, picture, likeness),
+        lambda: confused(parts, picture, neighbours),
         lambda: candidates(parts, picture),
-        lambda: nearest(parts, picture, likeness),
+        lambda: nearest(parts, picture, neighbours),
         lambda: _traces(parts),
     ]
     sections: list[Section | Missing] = []
@@ -81,7 +81,7 @@ def _check(run: Path, split: str, out: Path | None) -> None:
         make_folder(out.parent, "--out")
 
 
-def _pictures(parts: Parts) -> Pictures | None:
+def _pictures(parts: RunResults) -> Pictures | None:
     """The paintings of the run's own collection, and of the one that was scored where that is another."""
     scored = pictures_of(parts.run, parts.scores, parts.predictions.ids)
     own = pictures_of(parts.run, {}, list(parts.works["id"].astype(str)))
@@ -91,14 +91,14 @@ def _pictures(parts: Parts) -> Pictures | None:
     return lambda work: own(work) if work in ids else scored and scored(work)
 
 
-def _traces(parts: Parts) -> Section | Missing:
+def _traces(parts: RunResults) -> Section | Missing:
     """Read by the network now; where it or a painting cannot be opened the page does without."""
     if not (parts.run / "model.json").is_file():
         return Missing(TRACES, "No reading traces are shown: the run holds no network")
     from morelli.jobs.explain import reading_of
     from morelli.jobs.painting import open_painting
     from morelli.prediction.model import load_model
-    from morelli.prediction.opened import opened
+    from morelli.prediction.spatial_view import spatial_view
     from morelli.prediction.trace import read_trace
 
     try:
@@ -106,7 +106,7 @@ def _traces(parts: Parts) -> Section | Missing:
 
         def read(work: str, task: str) -> tuple[Pixels, Reading, str]:
             painting = open_painting(parts.run, model, work)
-            trace = read_trace(*opened(model, painting.pixels[None]))
+            trace = read_trace(*spatial_view(model, painting.pixels[None]))
             return painting.image, reading_of(model, painting, trace, task), trace.meaning
 
         return traces(parts, read)

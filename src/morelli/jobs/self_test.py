@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from morelli.collection.collection import Collection
 from morelli.console import say, show_table
 from morelli.errors import DataError, UsageError
-from morelli.files import read_json, replacing, write_json
+from morelli.evaluation.audit.combination import combine, label_error_score, rank_average
+from morelli.evaluation.audit.evidence import TaskEvidence
+from morelli.evaluation.audit.label_noise import KINDS, confused_with, inject_label_noise, measures
+from morelli.evaluation.audit.label_rules import estimated_errors
+from morelli.evaluation.audit.rules import RULES
+from morelli.files import atomic_write, read_json, write_json
 from morelli.jobs.crossfit import CrossFit, check_options, crossfit, facts_of, fit_all, pooled
-from morelli.judgement.combination import combine, rank_average, wrongness
-from morelli.judgement.evidence import Case
-from morelli.judgement.noise import KINDS, confused_with, measures, plant
-from morelli.judgement.rules import RULES
-from morelli.judgement.suspicion import estimated_errors
 
 FIGURES = ("auroc", "average_precision", "precision_at_100", "precision_at_errors")
 PICTURES_ALONE = "combined, no other labels"
@@ -70,7 +70,7 @@ def self_test(
     """
     _check(rates, kinds, seeds, folds, epochs)
     from morelli.prediction.model import load_model
-    from morelli.report.self_test_figure import self_test_figure
+    from morelli.report.figures.self_test import self_test_figure
 
     given = crossfit(run)
     folds, epochs = folds or given.facts["folds"], epochs or given.facts["epochs"]
@@ -101,9 +101,9 @@ def self_test(
             )
     summary = {"folder": str(folder), "folds": folds, "epochs": epochs, "tasks": results}
     write_json(folder / "self-test.json", summary)
-    with replacing(folder / "table.csv") as temporary:
+    with atomic_write(folder / "table.csv") as temporary:
         table(summary).to_csv(temporary, index=False, float_format="%.4f")
-    with replacing(folder / "self-test.png") as temporary:
+    with atomic_write(folder / "self-test.png") as temporary:
         temporary.write_bytes(self_test_figure(table(summary)))
     return summary
 
@@ -173,7 +173,9 @@ def _plant(
         task = given.predictions.tasks[name]
         confused = confused_with(task) if setting.kind == "confusing" else None
         seed = (setting.seed, number, round(1000 * setting.rate), KINDS.index(setting.kind))
-        works[name], planted[name] = plant(task.labels, len(task.names), setting.rate, seed, confused)
+        works[name], planted[name] = inject_label_noise(
+            task.labels, len(task.names), setting.rate, seed, confused
+        )
         vocabularies[name] = task.names
         if name == "artist" and "artist_name" in works:  # by which other tasks know the artist
             wrong = planted[name]
@@ -201,16 +203,16 @@ def _judge(
         combined = combine(case)
         found[task] = {
             "planted": int(wrong.sum()),
-            "estimated": estimated_errors(case, np.exp(combined.log_chances)),
+            "estimated": estimated_errors(case, np.exp(combined.log_probabilities)),
             "weights": combined.weights,
             "rules": rules,
         }
     return found
 
 
-def _alone(case: Case) -> NDArray[np.float64]:
+def _alone(case: TaskEvidence) -> NDArray[np.float64]:
     """The combined ranking by what the picture shows."""
-    return wrongness(combine(case, without=tuple(case.cross)).log_chances, case)
+    return label_error_score(combine(case, without=tuple(case.cross)).log_probabilities, case)
 
 
 def _given(given: CrossFit, task: str) -> dict[str, Any]:
@@ -221,7 +223,7 @@ def _given(given: CrossFit, task: str) -> dict[str, Any]:
     combined = combine(case)
     return {
         "labels": len(known),
-        "estimated": estimated_errors(case, np.exp(combined.log_chances)),
+        "estimated": estimated_errors(case, np.exp(combined.log_probabilities)),
         "two_labels": int((known.groupby("group")["label"].transform("nunique") > 1).sum()),
         "weights": combined.weights,
     }

@@ -16,12 +16,12 @@ from morelli.collection.images import prepare
 from morelli.collection.names import class_key
 from morelli.console import say, show_table
 from morelli.errors import DataError, UsageError
-from morelli.files import make_folder, replacing, write_json
-from morelli.jobs import queries
-from morelli.jobs.queries import collection_of, pixels_of, row_of
+from morelli.evaluation.search.diversity import POOL, diverse
+from morelli.evaluation.search.search import Index
+from morelli.files import atomic_write, make_folder, write_json
+from morelli.jobs import work_lookup
 from morelli.jobs.reading import read_rows
-from morelli.judgement.diversity import POOL, diverse
-from morelli.judgement.search import Index
+from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 
@@ -44,13 +44,13 @@ def similar(
 ) -> dict[str, Any]:
     """The ``k`` works nearest to a query by the cosine distance (0–2) of the network's vectors.
 
-    ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out; or None
-    with an ``artist``, whose works' mean direction is the query. Without ``same_artist`` the works of the query's
-    artist are left out too: the known one of a work, the network's answer for an image, the one given. ``where``
-    keeps the works that fit (see :func:`morelli.jobs.queries.rows_where`). ``diversity`` from 0 to 1 weighs
-    unlikeness to the works before against nearness (:mod:`morelli.judgement.diversity`), among the nearest 10 ``k``;
-    ranks then follow the choice, and distances may fall. ``near_duplicates=False`` leaves out the near-duplicates
-    of the query, a painting.
+    ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out; or None with
+    an ``artist``, whose works' mean direction is the query. Without ``same_artist`` the works of the query's artist
+    are left out too: the known one of a work, the network's answer for an image, the one given. ``where`` keeps the
+    works that fit (see :func:`morelli.jobs.work_lookup.rows_where`). ``diversity`` from 0 to 1 weighs unlikeness to
+    the works before against nearness (:mod:`morelli.evaluation.search.diversity`), among the nearest 10 ``k``; ranks
+    then follow the choice, and distances may fall. ``near_duplicates=False`` leaves out the near-duplicates of the
+    query, a painting.
 
     The collection's vectors are kept in ``RUN/index``. ``out`` is a gallery (``.jpg``, ``.png``) or a table
     (``.csv``, ``.parquet``, ``.json``).
@@ -66,9 +66,9 @@ def similar(
     row = None if query is None or Path(query).is_file() else row_of(query, collection)
     allowed = np.ones(len(collection.table), dtype=bool)
     if where:
-        allowed &= queries.rows_where(collection, where)
+        allowed &= work_lookup.rows_where(collection, where)
     if artist is not None:
-        own = queries.rows_by_artist(collection, artist)
+        own = work_lookup.rows_by_artist(collection, artist)
         index = open_index(run, model, collection)
         vector = index.vectors[own].mean(axis=0, keepdims=True)
         allowed &= ~own | same_artist
@@ -76,7 +76,7 @@ def similar(
         assert query is not None
         pixels = pixels_of(model, collection, query, row)
         if not near_duplicates:
-            allowed &= ~queries.near_duplicates(collection, query, row)
+            allowed &= ~work_lookup.near_duplicates(collection, query, row)
         index = open_index(run, model, collection)
         if not same_artist:
             allowed &= ~_by_the_artist(model, index, row, pixels)
@@ -179,9 +179,9 @@ def _artist_of(model: Model, index: Index, row: int | None, pixels: Tensor) -> s
             "--other-artists: the artist of IMAGE is not known and this run does not name artists; "
             "give the id of a work whose artist is known, or a run with the task artist"
         )
-    chances = model.predict(pixels[None])[0]["artist"][0]
-    name = model.vocabularies["artist"][int(chances.argmax())]
-    say(f"works by {name} are left out (the network's answer, with {float(chances.max()):.2f})")
+    probabilities = model.predict(pixels[None])[0]["artist"][0]
+    name = model.vocabularies["artist"][int(probabilities.argmax())]
+    say(f"works by {name} are left out (the network's answer, with {float(probabilities.max()):.2f})")
     return name
 
 
@@ -193,7 +193,7 @@ def _describe(collection: Collection) -> pd.DataFrame:
         task: np.array([*collection.vocabularies.get(task, []), None], dtype=object)[collection.labels(task)]
         for task in TASKS
     }
-    names["artist"] = queries.artists_of(collection)
+    names["artist"] = work_lookup.artists_of(collection)
     columns = {"id": table["id"], "path": table["file"], "split": table["split"]}
     texts = {name: column.astype(str) for name, column in columns.items()} | names
     return pd.DataFrame({name: pd.array(list(column), dtype="string") for name, column in texts.items()})
@@ -207,7 +207,7 @@ def _write_table(found: dict[str, Any], out: Path) -> None:
     if out.suffix.lower() == ".json":
         return write_json(out, found)
     table = pd.DataFrame(found["results"], columns=["rank", "id", "path", "distance", *TASKS])
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         if out.suffix.lower() == ".csv":
             table.to_csv(temporary, index=False)
         else:
@@ -218,8 +218,8 @@ def _write_gallery(
     found: dict[str, Any], out: Path, collection: Collection, index: Index, row: int | None, rows: np.ndarray
 ) -> None:
     """The query in a coloured frame, where it is a picture, then the works found."""
-    from morelli.report import style
-    from morelli.report.gallery import Tile, gallery_figure
+    from morelli.report.figures import style
+    from morelli.report.figures.gallery import Tile, gallery_figure
 
     def labels(work: pd.Series) -> list[str]:
         return [style.pretty(str(work[task]), task) for task in TASKS if _known(work[task])]
@@ -239,5 +239,5 @@ def _write_gallery(
         tiles.append(Tile(collection.read(int(place)), lines))
     figure = gallery_figure(tiles, title=title, columns=6)
     data = style.png(figure) if out.suffix.lower() == ".png" else style.jpeg(figure)
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(data)

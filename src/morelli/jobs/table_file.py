@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from morelli.files import make_folder, naming, replacing
+from morelli.files import atomic_write, make_folder, naming
 
 Row = dict[str, Any]
 _Write = Callable[[Row], object]
@@ -93,7 +93,7 @@ def finish(journal: Journal, wanted: Sequence[str], out: Path) -> int:
     did not ask for, and removes it. Returns how many rows hold an error."""
     names = set(wanted)
     failed = 0
-    with replacing(out) as temporary, FORMATS[out.suffix.lower()](temporary, journal.header) as write:
+    with atomic_write(out) as temporary, FORMATS[out.suffix.lower()](temporary, journal.header) as write:
         for row in read_rows(journal.file, journal.header):
             if row["path"] in names:
                 failed += bool(row["error"])

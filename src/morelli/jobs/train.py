@@ -13,12 +13,12 @@ from morelli import recipe as recipes
 from morelli.collection.collection import Collection
 from morelli.console import first_process, say
 from morelli.errors import RunError, StoppedError, UsageError
-from morelli.files import make_folder, replacing, write_text
+from morelli.files import atomic_write, make_folder, write_text
 from morelli.jobs.calibrate import calibrated, refitted
 from morelli.jobs.evaluate import check_same_rows
 from morelli.network.network import Network
-from morelli.prediction.device import best_device, choose_precision
 from morelli.prediction.model import Model, load_model, save_model
+from morelli.preprocessing.device import best_device, choose_precision
 from morelli.training.components import fit_components
 from morelli.training.fit import REFIT, fit, load_before_refit
 
@@ -45,11 +45,11 @@ def train(
         check_same_rows(out, collection)
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
-    painters = _painters(recipe, collection)
+    artists = _prior_artists(recipe, collection)
 
     def begin() -> Network:
         torch.manual_seed(recipe.seed)
-        network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), painters)
+        network = Network(recipe, vocabularies, None, _weights_dirs(recipe_file), artists)
         if start_from is not None:
             _transfer(network, start_from)
         return network
@@ -92,12 +92,13 @@ def _find_components(network: Network, recipe: recipes.Recipe, collection: Colle
         fit_components(Model(network, recipe, network.vocabularies, *network.colours), collection)
 
 
-def _painters(recipe: recipes.Recipe, collection: Collection) -> list[str]:
-    """Who is learned beside the tasks; one painter alone has nothing to be told from."""
-    found = collection.painters(recipe.painters) if recipe.painters else []
-    if recipe.painters and len(found) < 2:
+def _prior_artists(recipe: recipes.Recipe, collection: Collection) -> list[str]:
+    """The artists of the artist prior; none where fewer than two have works enough."""
+    found = collection.prolific_artists(recipe.artist_prior) if recipe.artist_prior else []
+    if recipe.artist_prior and len(found) < 2:
         say(
-            f"painters {recipe.painters}: {len(found)} artist(s) have that many training works; none is learned"
+            f"artist_prior {recipe.artist_prior}: {len(found)} artist(s) have that many training works; the run has no "
+            "artist prior"
         )
         return []
     return found
@@ -185,6 +186,6 @@ def _weights_dirs(recipe_file: Path) -> list[Path]:
 def _write_collection(collection: Collection, out: Path) -> None:
     """The rows and the split used, and where the images are."""
     columns = [c for c in collection.table.columns if c not in ("phash", "file")]
-    with replacing(out / "collection.parquet") as temporary:
+    with atomic_write(out / "collection.parquet") as temporary:
         collection.table[columns].to_parquet(temporary, index=False)
     write_text(out / "collection.txt", f"{collection.folder.resolve()}\n")

@@ -1,5 +1,5 @@
 """The network: backbone (timm), scan (which way the tokens are read), neck, heads and losses."""
 
-from morelli.network.lean import import_timm
+from morelli.network.lazy_timm import import_lazily
 
-import_timm()
+import_lazily()

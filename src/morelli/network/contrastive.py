@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from morelli import recipe
 
 
-class Projection(nn.Sequential):
+class ProjectionHead(nn.Sequential):
     """The embedding (B, D) to the vector (B, P) that the contrastive loss compares: one hidden layer of D."""
 
     def __init__(self, dim: int, projection: int) -> None:

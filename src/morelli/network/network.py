@@ -15,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from morelli.errors import UsageError
-from morelli.network.backbone import FeatureMap, build_backbone
-from morelli.network.components import Components
-from morelli.network.contrastive import Projection
-from morelli.network.ensemble import Members, MembersHead
+from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
+from morelli.network.backbone.backbone import Backbone, build_backbone
+from morelli.network.backbone.components import Components
+from morelli.network.contrastive import ProjectionHead
 from morelli.network.head import build_head
-from morelli.network.neck import Neck, build_neck
-from morelli.network.painters import PAINTER, ThroughPainters
+from morelli.network.necks.ensemble import Members, MembersHead
+from morelli.network.necks.neck import Neck, build_neck
 from morelli.recipe import Head, Recipe
 
 
@@ -29,10 +29,11 @@ class Network(nn.Module):
     """Everything a recipe says about the network, with random neck and heads.
 
     ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given, and its ``components``, are
-    used as they are; otherwise they are built from the recipe (see :func:`morelli.network.backbone.build_backbone`,
-    also for ``weights_dirs`` and the errors). ``painters``, where there are any, are learned beside the tasks, by a
-    head of their own, and help to answer these (:class:`~morelli.network.painters.ThroughPainters`). Call
-    ``torch.manual_seed`` before, for the same numbers again.
+    used as they are; otherwise they are built from the recipe (see
+    :func:`morelli.network.backbone.backbone.build_backbone`, also for ``weights_dirs`` and the errors). An extra head
+    predicts the ``artists``, where there are any; their probabilities give every task a prior
+    (:class:`~morelli.network.artist_prior.ArtistPrior`). Call ``torch.manual_seed`` before, for the same numbers
+    again.
 
     Raises :class:`UsageError` if a task of the recipe has no classes.
     """
@@ -41,9 +42,9 @@ class Network(nn.Module):
         self,
         recipe: Recipe,
         vocabularies: Mapping[str, Sequence[str]],
-        backbone: FeatureMap | None = None,
+        backbone: Backbone | None = None,
         weights_dirs: Sequence[str | Path] = (),
-        painters: Sequence[str] = (),
+        artists: Sequence[str] = (),
         components: Components | None = None,
     ) -> None:
         super().__init__()
@@ -61,15 +62,16 @@ class Network(nn.Module):
             assert self.backbone.layout is not None  # the recipe has made sure of it
             self.components = Components(self.backbone.layout, recipe.backbone.components)
         self.neck = self._build_neck()
-        self.painters = list(painters)
+        self.artists = list(artists)
         self.heads = nn.ModuleDict(
             {name: self._build_head(name, len(names)) for name, names in self.learned.items()}
         )
-        known = len(self.painters)
-        through = {task: ThroughPainters(known, len(names)) for task, names in self.vocabularies.items()}
-        self.through = nn.ModuleDict(through if known else {})
+        priors = {
+            task: ArtistPrior(len(self.artists), len(names)) for task, names in self.vocabularies.items()
+        }
+        self.artist_prior = nn.ModuleDict(priors if self.artists else {})
         contrastive = recipe.contrastive
-        self.projection = Projection(self.neck.dim, contrastive.projection) if contrastive else None
+        self.projection = ProjectionHead(self.neck.dim, contrastive.projection) if contrastive else None
 
     def _build_neck(self) -> Neck:
         backbone, settings = self.backbone, self.recipe.neck
@@ -90,13 +92,13 @@ class Network(nn.Module):
         return build() if members == 1 else MembersHead(members, build)
 
     def _head_settings(self, name: str) -> Head:
-        """The painters' head is made as the artists' is."""
-        return self.recipe.head("artist" if name == PAINTER else name)
+        """The extra head of the artist prior is built as the task artist's."""
+        return self.recipe.head("artist" if name == PRIOR_ARTIST else name)
 
     @property
     def learned(self) -> dict[str, list[str]]:
-        """The class names of all that is learned: the tasks' ``vocabularies`` and, last, the painters."""
-        return self.vocabularies | ({PAINTER: self.painters} if self.painters else {})
+        """The class names of every head: the tasks' ``vocabularies`` and, last, the artists of the prior."""
+        return self.vocabularies | ({PRIOR_ARTIST: self.artists} if self.artists else {})
 
     @property
     def dim(self) -> int:
@@ -123,13 +125,26 @@ class Network(nn.Module):
     def read(
         self, feature_map: Float[Tensor, "B C h w"]
     ) -> tuple[Float[Tensor, "B D"], dict[str, Float[Tensor, "N _"]]]:
-        """The embedding (B, D) and the logits (B, K) of all that is :attr:`learned` from a feature map; in training,
-        with several members, (M · B, K), one member's batch after the other's. Else the painters have been heard."""
+        """The embedding (B, D) of a feature map, and the :meth:`logits` of it."""
         embedding = self.neck(feature_map)
-        logits = {name: self.heads[name](embedding) for name in self.learned}
-        if self.painters and not self.training:
-            logits |= {task: self.through[task](logits[task], logits[PAINTER]) for task in self.tasks}
-        return embedding, logits
+        return embedding, self.logits(embedding)
+
+    def logits(
+        self, embedding: Float[Tensor, "B D"], tasks: Sequence[str] | None = None
+    ) -> dict[str, Float[Tensor, "N _"]]:
+        """The logits (B, K) of every head (:attr:`learned`), or of some ``tasks``: the only way from an embedding to
+        scores.
+
+        In evaluation mode each task has its artist prior added. In training mode it has not, and with several members
+        the logits are (M · B, K), one member's batch after the other's.
+        """
+        wanted = list(self.learned) if tasks is None else list(tasks)
+        logits = {name: self.heads[name](embedding) for name in wanted}
+        if self.artists and not self.training:
+            artists = logits[PRIOR_ARTIST] if tasks is None else self.heads[PRIOR_ARTIST](embedding)
+            for task in self.tasks if tasks is None else tasks:
+                logits[task] = self.artist_prior[task](logits[task], artists)
+        return logits
 
     def describe(self) -> dict[str, Any]:
         """What the network is made of, with shapes and parameter counts, as plain values for ``model.json``."""
@@ -140,7 +155,7 @@ class Network(nn.Module):
         return {
             "image": {"size": recipe.image.size},
             "backbone": {
-                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout", "mirrored"}),
+                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout", "flip_average"}),
                 "beside": recipe.backbone.beside and recipe.backbone.beside.name,
                 "weights": backbone.weights_used,
                 "channels": backbone.channels,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from morelli.console import say
-from morelli.prediction.folding import fold_batch_norms, probe, same_map
+from morelli.prediction.fuse_batch_norm import fuse_batch_norms, probe, same_map
 from morelli.prediction.model import Model
 
 # images from which on making the backbone quicker costs less than it saves: by folding, which takes a tenth of a
@@ -27,7 +27,7 @@ MANY, VERY_MANY = 64, 256
 _PIECE = 16  # images at a time: more are no quicker, and their maps take memory
 
 
-def hasten(model: Model, images: int) -> None:
+def use_fast_backbone(model: Model, images: int) -> None:
     """Lets ``model`` read with a quicker copy of its backbone where ``images`` are enough to pay for making it.
 
     ``model.network`` stays as it was, to be trained, saved or explained. ``MORELLI_ENGINE=torch`` in the environment
@@ -35,7 +35,7 @@ def hasten(model: Model, images: int) -> None:
     """
     if images < MANY or model.backbone is not None:
         return
-    folded = fold_batch_norms(model.network)
+    folded = fuse_batch_norms(model.network)
     model.backbone = folded
     wanted = os.environ.get("MORELLI_ENGINE", "") != "torch"
     if wanted and images >= VERY_MANY and model.device.type == "cpu" and model.precision == "fp32":

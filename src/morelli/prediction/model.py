@@ -14,10 +14,10 @@ from torch import Tensor
 
 from morelli import __version__, recipe
 from morelli.errors import RunError
-from morelli.files import digest, read_json, replacing, write_json
+from morelli.files import atomic_write, digest, read_json, write_json
 from morelli.network.network import Network
-from morelli.prediction.device import autocast, best_device, choose_precision
-from morelli.prediction.pixels import normalise
+from morelli.preprocessing.device import autocast, best_device, choose_precision
+from morelli.preprocessing.pixels import normalise
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Model:
         """Calibrated probabilities {task: (B, K)} and embeddings (B, D), float32 on the CPU."""
         with autocast(self.precision, self.device):
             embedding, logits = self.network.read(feature_map.to(self.device))
-        chances = {task: self.calibrated(task, logits[task]) for task in self.vocabularies}
-        return chances, embedding.float().cpu()
+        probabilities = {task: self.calibrated(task, logits[task]) for task in self.vocabularies}
+        return probabilities, embedding.float().cpu()
 
     def calibrated(self, task: str, logits: Tensor) -> Tensor:
         """Probabilities (B, K), float32 on the CPU, of logits (B, K)."""
@@ -78,7 +78,7 @@ class Model:
 def save_model(model: Model, run: Path) -> None:
     """Writes the two files, each atomically, the weights first."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    with replacing(run / "model.safetensors") as temporary:
+    with atomic_write(run / "model.safetensors") as temporary:
         try:
             save_file(state, temporary, metadata={"format": "pt", "morelli": __version__})
         except SafetensorError as error:
@@ -92,7 +92,7 @@ def save_model(model: Model, run: Path) -> None:
             "morelli": __version__,
             "recipe": model.recipe.model_dump(mode="json"),
             "vocabularies": model.vocabularies,
-            "painters": model.network.painters,
+            "prior_artists": model.network.artists,
             "preprocessing": {
                 **model.recipe.image.model_dump(mode="json"),
                 "mean": list(model.mean),
@@ -125,13 +125,13 @@ def load_model(run: Path) -> Model:
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")
         temperature, shift = facts.pop("temperature"), facts.pop("shift", {})  # of older runs none
-        painters = facts.pop("painters", [])
+        artists = facts.pop("prior_artists", [])
         mean, std = tuple(look["mean"]), tuple(look["std"])
     except (KeyError, TypeError, AttributeError):
         raise RunError(
             f"{run / 'model.json'}: not a morelli model's description; train the run again"
         ) from None
-    network = Network(settings, vocabularies, painters=painters)
+    network = Network(settings, vocabularies, artists=artists)
     try:
         network.load_state_dict(load_file(run / "model.safetensors"))
     except (SafetensorError, RuntimeError, OSError) as error:

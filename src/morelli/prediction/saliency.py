@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from morelli.errors import UsageError
-from morelli.network.neck import Neck, RowColumnNeck, TokenNeck
-from morelli.network.pooling import AttentionPool
-from morelli.network.scan import SCANS
+from morelli.network.necks.neck import Neck, RowColumnNeck, TokenNeck
+from morelli.network.necks.pooling import AttentionPool
+from morelli.network.necks.scan import SCANS
+from morelli.network.network import Network
 from morelli.prediction.model import Model
-from morelli.prediction.opened import opened
+from morelli.prediction.spatial_view import spatial_view
 
 GRADIENT_METHODS = ("grad-cam", "grad-cam++", "layer-cam")
 METHODS = (*GRADIENT_METHODS, "occlusion", "attention")
@@ -36,21 +37,22 @@ def saliency(model: Model, pixels: Tensor, task: str, target: int, method: str =
         raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
     if method == "occlusion":
         return occlusion_map(model, pixels, task, target)
-    model, features = opened(model, pixels[None])
+    model, features = spatial_view(model, pixels[None])
     if method == "attention":
         return attention_map(model, features)
     return gradient_map(model, features, task, target, method)
 
 
 class _Reading(nn.Module):
-    """The network from the feature map on; ``cells`` is where its activations and gradients are taken."""
+    """The scores of one task from the feature map on; ``cells`` is where activations and gradients are taken."""
 
-    def __init__(self, neck: nn.Module, head: nn.Module) -> None:
+    def __init__(self, network: Network, task: str) -> None:
         super().__init__()
-        self.cells, self.neck, self.head = nn.Identity(), neck, head
+        self.cells, self.network, self.task = nn.Identity(), network, task
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        return self.head(self.neck(self.cells(feature_map)))
+        embedding = self.network.neck(self.cells(feature_map))
+        return self.network.logits(embedding, [self.task])[self.task]
 
 
 def gradient_map(model: Model, feature_map: Tensor, task: str, target: int, method: str) -> np.ndarray:
@@ -65,7 +67,7 @@ def gradient_map(model: Model, feature_map: Tensor, task: str, target: int, meth
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     kinds = dict(zip(GRADIENT_METHODS, (GradCAM, GradCAMPlusPlus, LayerCAM), strict=True))
-    reading = _Reading(model.network.neck, model.network.heads[task])
+    reading = _Reading(model.network, task)
     # cuDNN's recurrences have no gradient outside training mode
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         inputs = feature_map.to(model.device).float().clone().requires_grad_()
@@ -166,8 +168,8 @@ def over_painting(cells: np.ndarray, width: int, height: int, fit: str = "squash
 
 def _log_probability(model: Model, images: Tensor, task: str, target: int) -> Tensor:
     """(B,) of one class, float32 on the CPU; a probability of 0 counts as 1.2e-38."""
-    chances = model.predict(images)[0][task][:, target]
-    return chances.clamp(min=torch.finfo(torch.float32).tiny).log()
+    probabilities = model.predict(images)[0][task][:, target]
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def _on_grid(neck: Neck, weights: Tensor, number: int, height: int, width: int) -> Tensor:

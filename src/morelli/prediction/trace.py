@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from morelli.network.neck import Neck, RecurrentNeck, RowConvLSTMNeck
-from morelli.network.scan import SCANS, rows_as_tokens, scan
-from morelli.prediction.device import autocast
+from morelli.network.necks.neck import Neck, RecurrentNeck, RowConvLSTMNeck
+from morelli.network.necks.scan import SCANS, rows_as_tokens, scan
 from morelli.prediction.model import Model
+from morelli.preprocessing.device import autocast
 
 _ONE_WAY = "the state that the network has at this point of its reading"
 _TWO_WAYS = (
@@ -59,14 +59,14 @@ def read_trace(model: Model, feature_map: Tensor) -> Trace:
     neck = model.network.neck
     features = feature_map.to(model.device)
     with autocast(model.precision, model.device):
-        vectors = beginnings(neck, features)
-        logits = {task: model.network.heads[task](vectors).float() for task in model.vocabularies}
+        vectors = prefix_embeddings(neck, features)
+        logits = model.network.logits(vectors)
     # the whole reading is the answer itself, to the last bit of its precision
     answer = model.read(feature_map)[0]
     probabilities = {}
-    for task, scores in logits.items():
-        chances = model.calibrated(task, scores)
-        probabilities[task] = torch.cat([chances[:-1], answer[task]]).numpy()
+    for task in model.vocabularies:
+        steps = model.calibrated(task, logits[task].float())
+        probabilities[task] = torch.cat([steps[:-1], answer[task]]).numpy()
     by_token = isinstance(neck, RecurrentNeck) and not neck.rows
     order = SCANS[neck.scan](height, width) if by_token else torch.arange(height * width)  # type: ignore[index]
     return Trace(
@@ -79,7 +79,7 @@ def read_trace(model: Model, feature_map: Tensor) -> Trace:
     )
 
 
-def beginnings(neck: Neck, features: Tensor) -> Tensor:
+def prefix_embeddings(neck: Neck, features: Tensor) -> Tensor:
     """The neck's vectors (T, D) of one painting's first 1 … T tokens or rows, from its feature map (1, C, h, w)."""
     if isinstance(neck, RecurrentNeck):
         tokens = rows_as_tokens(features) if neck.rows else scan(features, neck.scan)

@@ -23,14 +23,16 @@ class Readings:
 
 def read_batches(model: Model, batches: Iterable[tuple[Tensor, Tensor]], total: int, title: str) -> Readings:
     """Reads (inputs, …) batches; inputs are uint8 images or feature maps of the model's own backbone."""
-    chances: dict[str, list[Tensor]] = {task: [] for task in model.vocabularies}
+    probabilities: dict[str, list[Tensor]] = {task: [] for task in model.vocabularies}
     vectors = []
     with progress(title, total) as advance:
         for inputs, _ in batches:
             image = inputs.dtype == torch.uint8
             made, embedding = model.predict(inputs) if image else model.read(inputs.float())
-            for task in chances:
-                chances[task].append(made[task])
+            for task in probabilities:
+                probabilities[task].append(made[task])
             vectors.append(embedding)
             advance(len(inputs))
-    return Readings({t: torch.cat(parts).numpy() for t, parts in chances.items()}, torch.cat(vectors).numpy())
+    return Readings(
+        {t: torch.cat(parts).numpy() for t, parts in probabilities.items()}, torch.cat(vectors).numpy()
+    )

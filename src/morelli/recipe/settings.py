@@ -34,7 +34,7 @@ class Backbone(_Strict):
     grain: means and covariances of its channels (of a map wider than 256 channels, variances). ``beside`` is a second
     backbone that sees the same image, and adds its maps or statistics; it learns only where all of the first does.
     ``components`` turns all these statistics into so many principal components of them, found in the training works.
-    With ``mirrored`` they read each image twice, as it is and mirrored left to right, and give the mean of both.
+    With ``flip_average`` they read each image twice, as it is and mirrored left to right, and give the mean of both.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
     order. ``grid`` averages the feature map to grid × grid tokens. ``patches`` cuts the image into
@@ -49,14 +49,14 @@ class Backbone(_Strict):
     grid: int | None = Field(None, ge=1, le=64)
     patches: int | None = Field(None, ge=1, le=16)
     options: dict[str, Any] = {}
-    mirrored: bool = False
+    flip_average: bool = False
     beside: Backbone | None = None
     components: int | None = Field(None, ge=2, le=16384)
 
     @model_validator(mode="after")
-    def _mirrored_together(self) -> Backbone:
-        if self.beside is not None and self.beside.mirrored:
-            raise ValueError("a backbone beside sees what the first one sees; put mirrored there alone")
+    def _flip_average_together(self) -> Backbone:
+        if self.beside is not None and self.beside.flip_average:
+            raise ValueError("a backbone beside sees what the first one sees; put flip_average there alone")
         if self.beside is not None and self.beside.components:
             raise ValueError(
                 "components are of both backbones' statistics; put them into the first one alone"
@@ -256,14 +256,14 @@ class Training(_Strict):
 class Recipe(_Strict):
     """One experiment, complete.
 
-    With ``painters`` every artist of at least so many training works is learned beside the tasks, by a head of its own,
-    whether or not he is a class of theirs; what each of them painted in training then helps to answer every task, as
-    far as the validation split says that it should (``morelli.judgement.painters``)."""
+    ``artist_prior: N`` adds a head that predicts every artist of N training works or more, class or not. Its
+    probabilities, combined with each artist's share of classes in training, are added to the scores of every task
+    with a weight that is fitted on validation (``morelli.evaluation.calibration.artist_prior``)."""
 
     name: str
     seed: int = Field(0, ge=0, lt=2**31)
     tasks: list[Task] = list(TASKS)
-    painters: int | None = Field(None, ge=2)
+    artist_prior: int | None = Field(None, ge=2)
     image: Image = Image()
     backbone: Backbone = Backbone()
     neck: Neck = Neck()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from morelli.collection.images import open_rgb
 from morelli.errors import ImageError
-from morelli.report.names import work_names
+from morelli.report.titles import work_names
 
 # pixels of the longer side of a painting on a page: twice what a phone shows in one of two columns
 LONGER = 256

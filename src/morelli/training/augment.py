@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from morelli import recipe
-from morelli.prediction.pixels import square, to_tensor
+from morelli.preprocessing.pixels import square, to_tensor
 
 
 class TrainingView:

@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 
 from morelli.console import progress, say
 from morelli.errors import StoppedError
-from morelli.files import replacing
+from morelli.files import atomic_write
 
 
 class Checkpoints(pl.Callback):
@@ -128,8 +128,8 @@ class GracefulStop(pl.Callback):
     """Ctrl-C (or SIGTERM) finishes the batch, saves ``last.ckpt`` and says how to go on; a second one stops at
     once."""
 
-    def __init__(self, checkpoints: Checkpoints, how_to_go_on: str) -> None:
-        self.checkpoints, self.how = checkpoints, how_to_go_on
+    def __init__(self, checkpoints: Checkpoints, resume_command: str) -> None:
+        self.checkpoints, self.how = checkpoints, resume_command
         self.asked = False
         self._before: dict[int, Any] = {}
 
@@ -179,7 +179,7 @@ def write_row(file: Path, row: dict[str, Any]) -> None:
     here = (row["phase"], row["epoch"])
     rows = [r for r in rows if (int(r["phase"]), int(r["epoch"])) < here]
     names = list(dict.fromkeys(name for r in [*rows, row] for name in r))
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as new:
+    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as new:
         writer = csv.DictWriter(new, names)
         writer.writeheader()
         writer.writerows([*rows, row])

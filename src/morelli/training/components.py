@@ -11,10 +11,10 @@ from torch import Tensor
 from morelli.collection.collection import Collection
 from morelli.console import progress
 from morelli.errors import RunError
-from morelli.files import replacing
-from morelli.network.components import Components, roots
+from morelli.files import atomic_write
+from morelli.network.backbone.components import Components, roots
 from morelli.prediction.model import Model
-from morelli.training.features import FeatureFile, alone, digest_of_rows, feature_key
+from morelli.training.features import FeatureFile, digest_of_rows, feature_key, file_lock
 from morelli.training.sources import backbone_features, backbone_key
 
 _MOST = 8192  # works that axes are found in: the time grows with their square, and more hardly turn the axes
@@ -37,11 +37,11 @@ def fit_components(model: Model, collection: Collection) -> None:
     )
     path = collection.folder / "features" / f"{key}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path.parent / f".{key}.lock"):  # another run may be looking for the same
+    with file_lock(path.parent / f".{key}.lock"):  # another run may be looking for the same
         if not path.exists():
             file = backbone_features(collection, model, every, model.recipe)
             _find(components, file, np.sort(np.random.default_rng(0).permutation(rows)[:_MOST]))
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 save_file({name: value.cpu() for name, value in components.state_dict().items()}, temporary)
     try:
         components.load_state_dict(load_file(path))

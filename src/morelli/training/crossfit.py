@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 from morelli.collection.collection import Collection
 from morelli.collection.splits import stratified
 from morelli.console import progress
+from morelli.network.backbone.map_statistics import StatisticsLayout, deviations, parts_of
 from morelli.network.network import Network
-from morelli.network.readout import Part, deviations, parts_of
 from morelli.prediction.model import Model
 from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
 from morelli.training.features import FeatureFile
@@ -63,7 +63,7 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
         contrastive = contrastive.model_copy(update={"tasks": drawn}) if drawn else None
     changes = {
         "tasks": kept,
-        "painters": None,  # what an artist's other works say is evidence of its own in an audit
+        "artist_prior": None,  # an artist's other works are evidence of their own in an audit
         "augment": Augment(),
         "contrastive": contrastive,
         "sampler": recipe.sampler.model_copy(update={"balance": balance}),
@@ -74,7 +74,7 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
 
 
 def fit_fold(
-    model: Model, collection: Collection, recipe: Recipe, fold: int, folder: Path, how_to_go_on: str
+    model: Model, collection: Collection, recipe: Recipe, fold: int, folder: Path, resume_command: str
 ) -> Model:
     """Trains a new neck and heads on a :func:`fold_collection`; the backbone, its components (which no label made) and
     the vocabularies are ``model``'s.
@@ -87,12 +87,12 @@ def fit_fold(
     backbone.mean, backbone.std = model.mean, model.std  # type: ignore[assignment]
     network = Network(recipe, vocabularies, backbone=backbone, components=model.network.components)
     resume = (folder / "checkpoints" / "last.ckpt").exists()
-    fit(recipe, collection, network, folder, resume, how_to_go_on)
+    fit(recipe, collection, network, folder, resume, resume_command)
     return Model(network, recipe, vocabularies, model.mean, model.std)
 
 
 def pooled_statistics(
-    features: FeatureFile, rows: np.ndarray, layout: Sequence[Part] | None = None
+    features: FeatureFile, rows: np.ndarray, layout: Sequence[StatisticsLayout] | None = None
 ) -> np.ndarray:
     """Mean and standard deviation of each channel over the map, or over each map of a readout of the given ``layout``,
     standardised over the works: (N, 2 C) float32."""

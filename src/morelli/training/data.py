@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from morelli import recipe
 from morelli.collection.collection import Collection
-from morelli.network.painters import PAINTER
-from morelli.prediction.pixels import decode, square, to_tensor
+from morelli.network.artist_prior import PRIOR_ARTIST
+from morelli.preprocessing.pixels import decode, square, to_tensor
 from morelli.training.features import FeatureFile
 from morelli.workers import leave_signals, start_method
 
@@ -24,15 +24,15 @@ Batch = tuple[
 
 
 def label_table(collection: Collection, learned: dict[str, list[str]], rows: np.ndarray) -> Tensor:
-    """(rows, columns) int64, in the order of ``learned``: tasks, and the painters where these are learned too."""
+    """(rows, columns) int64, in the order of ``learned``: tasks, then the artists of an artist prior."""
     columns = [
-        (collection.painted_by(names) if name == PAINTER else collection.labels(name, names))[rows]
+        (collection.artist_labels(names) if name == PRIOR_ARTIST else collection.labels(name, names))[rows]
         for name, names in learned.items()
     ]
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.int64))
 
 
-def steady_seed(*parts: int) -> int:
+def derive_seed(*parts: int) -> int:
     """One seed out of several numbers, well mixed."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
@@ -66,7 +66,7 @@ class Images(Dataset[Batch]):
         if self.view is None:
             return to_tensor(square(picture, self.image))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(steady_seed(self.seed, epoch, row))
+            torch.manual_seed(derive_seed(self.seed, epoch, row))
             return self.view(picture)
 
 

@@ -82,7 +82,7 @@ def cached_features(
     if path.exists():
         return FeatureFile(path, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / f".{key}.lock"):  # another run may be making the same file
+    with file_lock(folder / f".{key}.lock"):  # another run may be making the same file
         return FeatureFile(path, rows) if path.exists() else _make(path, rows, batches, compute, title)
 
 
@@ -109,7 +109,7 @@ def _make(
             if (number + 1) % _BLOCK == 0:
                 array.flush()
                 write_json(mark, {"done": done})
-                _give_back()
+                _trim_heap()
     if array is None or done != len(rows):
         raise DataError(f"{folder}: {done} of {len(rows)} works gave features; check the collection")
     array.flush()
@@ -121,7 +121,7 @@ def _make(
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def file_lock(lock: Path) -> Iterator[None]:
     """Waits until no other process holds ``lock``; does not wait where the system has no such locks."""
     with lock.open("w") as file:
         if fcntl is not None:
@@ -130,7 +130,7 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _give_back() -> None:
+def _trim_heap() -> None:
     """Hands freed memory back to the system: what images and maps of many sizes leave between them in glibc's heap is
     4 KB an image, which it keeps. Other C libraries do without."""
     with suppress(OSError, AttributeError):

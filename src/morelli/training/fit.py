@@ -22,7 +22,7 @@ from morelli.console import say
 from morelli.errors import RunError, StoppedError
 from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
-from morelli.prediction.device import best_device, choose_precision
+from morelli.preprocessing.device import best_device, choose_precision
 from morelli.recipe import Recipe
 from morelli.training.callbacks import Checkpoints, EpochLog, GracefulStop
 from morelli.training.module import ReadingModule
@@ -34,7 +34,7 @@ _PLUGIN = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 @dataclass(frozen=True)
-class Place:
+class ResumePoint:
     """Where a resumed run goes on: its checkpoint, phase, epoch, and batches of that epoch already done;
     ``stopped`` where early stopping had ended the phase."""
 
@@ -52,7 +52,7 @@ def fit(
     network: Network,
     run: Path,
     resume: bool,
-    how_to_go_on: str,
+    resume_command: str,
     refit: bool = False,
 ) -> None:
     """Trains ``network`` in place and leaves it with the weights of the best epoch.
@@ -71,7 +71,7 @@ def fit(
     }
     loss = MultiTaskLoss(list(counts), recipe, counts)
     begun = (run / "checkpoints" / "last.ckpt").exists()
-    place = find_place(run) if resume and (begun or not refit) else None
+    place = find_resume_point(run) if resume and (begun or not refit) else None
     best = place.best if place else float("inf" if refit else "-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):
         here = place if place and place.phase == number else None
@@ -79,7 +79,7 @@ def fit(
             load_weights(network, here.file, loss)
         if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
             continue  # the phase had ended
-        best = _fit_phase(recipe, sources, network, loss, run, number, here, best, how_to_go_on)
+        best = _fit_phase(recipe, sources, network, loss, run, number, here, best, resume_command)
     chosen = "last.ckpt" if refit or recipe.training.refit else "best.ckpt"
     load_weights(network, run / "checkpoints" / chosen, loss)
 
@@ -91,9 +91,9 @@ def _fit_phase(
     loss: MultiTaskLoss,
     run: Path,
     number: int,
-    place: Place | None,
+    place: ResumePoint | None,
     best: float,
-    how_to_go_on: str,
+    resume_command: str,
 ) -> float:
     """One phase; returns the best validation score so far."""
     phase = recipe.phases[number]
@@ -106,7 +106,7 @@ def _fit_phase(
         batches.set_epoch(place.epoch)  # workers read ahead before Lightning does it
     module = ReadingModule(network, loss, recipe, number, batches)
     checkpoints = Checkpoints(run / "checkpoints", number, best)
-    stop = GracefulStop(checkpoints, how_to_go_on)
+    stop = GracefulStop(checkpoints, resume_command)
     log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count, sources.refit)
     trainer = _trainer(recipe, number, run, [log, checkpoints, stop])
     network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
@@ -116,7 +116,7 @@ def _fit_phase(
     asked = trainer.strategy.reduce_boolean_decision(stop.asked, all=False)
     more = number + 1 < len(recipe.phases) or (recipe.training.refit and not sources.refit)
     if asked and more:  # during the last validation of the phase
-        raise StoppedError(f"stopped; nothing is lost, go on with: {how_to_go_on}")
+        raise StoppedError(f"stopped; nothing is lost, go on with: {resume_command}")
     return checkpoints.best
 
 
@@ -153,7 +153,7 @@ def _average(decay: float, mean: Tensor, now: Tensor, count: object) -> Tensor:
     return now + decay * (mean - now)
 
 
-def find_place(run: Path) -> Place | None:
+def find_resume_point(run: Path) -> ResumePoint | None:
     """Where ``last.ckpt`` stands; None where there is none yet."""
     file = run / "checkpoints" / "last.ckpt"
     if not file.exists():
@@ -165,7 +165,7 @@ def find_place(run: Path) -> Place | None:
     done = completed if completed < ready else 0  # equal at the end of an epoch
     epoch = int(saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     own = saved["morelli"]
-    return Place(file, int(own["phase"]), epoch, done, float(own["best"]), bool(own.get("stopped")))
+    return ResumePoint(file, int(own["phase"]), epoch, done, float(own["best"]), bool(own.get("stopped")))
 
 
 def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:

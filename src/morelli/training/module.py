@@ -14,10 +14,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from morelli.errors import RunError
 from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
-from morelli.prediction.pixels import normalise
+from morelli.preprocessing.pixels import normalise
 from morelli.recipe import Phase, Recipe
 from morelli.training.augment import mix, mixstyle
-from morelli.training.data import Batch, steady_seed
+from morelli.training.data import Batch, derive_seed
 from morelli.training.optimisation import build_optimizer, parameter_groups, schedule_factor
 
 UNSURE, WRONG_AND_UNSURE = 0.6, 0.5  # the public systems' thresholds of the highest probability
@@ -67,7 +67,7 @@ class ReadingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         inputs, labels = self._pixels_or_features(batch[0]), batch[1]
-        seed = steady_seed(self.recipe.seed, self.number, self.current_epoch, batch_idx, self.global_rank)
+        seed = derive_seed(self.recipe.seed, self.number, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
         inputs, permuted, share = mix(inputs, labels, self.mixing, rng)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from morelli.collection.collection import Collection
 from morelli.errors import DataError
 from morelli.network.network import Network
-from morelli.prediction.engine import hasten
+from morelli.prediction.engine import use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
 from morelli.training.augment import TrainingView
@@ -151,7 +151,7 @@ def existing_features(collection: Collection, model: Model) -> FeatureFile | Non
 
 def _features(model: Model, images: int, read: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """The features of a batch out of ``images``; the first batch makes the backbone quicker."""
-    hasten(model, images)
+    use_fast_backbone(model, images)
     return read(batch)
 
 

@@ -1,7 +1,0 @@
-"""Paints synthetic collections: an invented world of artists, styles and subjects, with known truth."""
-
-from __future__ import annotations
-
-from morelli.collection.painter.workshop import paint
-
-__all__ = ["paint"]

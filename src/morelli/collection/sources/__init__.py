@@ -1,0 +1,1 @@
+"""Sources: one function a layout, each giving a table of works."""

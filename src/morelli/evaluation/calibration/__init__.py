@@ -1,0 +1,1 @@
+"""Calibration: temperature and prior, prediction sets, the weight of the artist prior."""

@@ -1,0 +1,1 @@
+"""Scores of predictions: metrics, intervals, baselines, leakage, rare classes, abstention, paired comparison."""

@@ -1,0 +1,1 @@
+"""Search: nearest works by embedding, an index on disk, and scores of retrieval."""

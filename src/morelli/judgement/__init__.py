@@ -1,1 +1,0 @@
-"""Judgement: what a predictions file is worth. NumPy, pandas and Parquet only; no network, no images."""

@@ -1,0 +1,1 @@
+"""What training and prediction share before the network: pixels, device and precision."""

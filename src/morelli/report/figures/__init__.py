@@ -1,0 +1,1 @@
+"""Figures, as matplotlib figures that touch no global state."""

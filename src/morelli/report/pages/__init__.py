@@ -1,0 +1,1 @@
+"""HTML pages, each one file that needs no other."""

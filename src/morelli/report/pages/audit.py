@@ -1,0 +1,122 @@
+"""The HTML page of an audit: what the rule is, what it flags, the paintings, and a table by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from morelli.evaluation.audit.rules import Rule
+from morelli.files import write_text
+from morelli.report.figures.gallery import Tile
+from morelli.report.figures.style import pretty
+from morelli.report.html import Thumbnail, render, thumbnail
+
+# more classes than this: the table is folded away
+MANY = 30
+SCOPES = {
+    "train": "training split",
+    "val": "validation split",
+    "test": "test split",
+    "all": "whole collection",
+}
+QUESTIONS = {"label": "Is this label wrong?", "work": "Is this work unlike the others?"}
+_LONGER = 320  # longer side of a painting on the page, in pixels
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task: how many works could be judged and are flagged, the table by class that
+    :func:`morelli.evaluation.audit.uncertainty.per_class` gives, and the most suspicious works, first to last, with the
+    reasons why, where they are told."""
+
+    task: str
+    judged: int
+    flagged: int
+    share: float | None
+    classes: pd.DataFrame
+    tiles: Sequence[Tile]
+    reasons: Sequence[str] = field(default=())
+
+    @property
+    def unlabelled(self) -> int:
+        """How many flagged works have no known label, and so no row in the table."""
+        return self.flagged - int(self.classes["flagged"].sum())
+
+
+@dataclass(frozen=True)
+class PagePart:
+    """One rule, which asks one of the two questions, and what it says of each task."""
+
+    rule: Rule
+    sections: Sequence[Section]
+
+    @property
+    def question(self) -> str:
+        """The question in words."""
+        return QUESTIONS[self.rule.question]
+
+    @property
+    def says(self) -> str:
+        """What the rule does, in one sentence."""
+        return self.rule.says.format(threshold=self.rule.threshold)
+
+
+def write_audit_page(
+    file: Path,
+    *,
+    run: str,
+    split: str,
+    works: int,
+    parts: Sequence[PagePart],
+    trained: bool,
+    fitted: bool,
+    pictures: bool,
+) -> None:
+    """Writes the page, which needs no other file.
+
+    ``trained`` says that the network learned from the labels of some of these works, ``fitted`` that they were read
+    by cross-fitting, ``pictures`` that the paintings are at hand; without them the works are listed in words.
+    """
+    page = render(
+        "audit.html",
+        run=run,
+        parts=parts,
+        split=split,
+        scope=SCOPES[split],
+        works=works,
+        shown=_shown,
+        rows=_class_rows,
+        many=MANY,
+        trained=trained,
+        fitted=fitted,
+        pictures=pictures,
+    )
+    write_text(file, page)
+
+
+def _shown(section: Section) -> list[tuple[Thumbnail | None, tuple[str, ...], str]]:
+    """Of each work the painting, None where it cannot be shown, the lines under it and the reason."""
+    reasons = section.reasons or [""] * len(section.tiles)
+    return [
+        (thumbnail(tile.picture, _LONGER), tile.lines, reason)
+        for tile, reason in zip(section.tiles, reasons, strict=True)
+    ]
+
+
+def _class_rows(section: Section) -> list[dict[str, str]]:
+    return [
+        {
+            "name": pretty(row["class"], section.task),
+            "works": f"{row['works']:,d}",
+            "flagged": f"{row['flagged']:,d}",
+            "error": f"{100 * row['error_rate']:.1f} %",
+            "entropy": f"{row['entropy']:.2f}",
+            "share": f"{row['entropy_normalised']:.2f}",
+            "confidence": f"{row['confidence']:.2f}",
+            "given": f"{row['p_given']:.2f}",
+        }
+        for row in section.classes.to_dict("records")
+    ]

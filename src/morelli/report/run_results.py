@@ -1,0 +1,66 @@
+"""What a report is made of: the scores, predictions and works of a run, read from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from morelli.errors import DataError, RunError
+from morelli.evaluation import predictions as predictions_file
+from morelli.evaluation.predictions import Predictions
+from morelli.files import digest, read_json
+
+Pictures = Callable[[str], bytes | None]  # the prepared image of a work's id, or None
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """One scored ``split`` of ``run``: ``scores-SPLIT.json``, ``predictions-SPLIT.parquet``, and ``works``, the run's
+    ``collection.parquet``, with a column for each task."""
+
+    run: Path
+    split: str
+    scores: dict[str, Any]
+    predictions: Predictions
+    works: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.resolve().name
+
+    @cached_property
+    def weights(self) -> str | None:
+        """The fingerprint of the run's network, as what was made with it says; None where the run holds none."""
+        file = self.run / "model.safetensors"
+        return digest(file) if file.is_file() else None
+
+
+def read_run_results(run: Path, split: str) -> RunResults:
+    """Raises :class:`RunError` when a file is missing and :class:`DataError` when one is damaged."""
+    run = Path(run)
+    scores, predicted = run / f"scores-{split}.json", run / f"predictions-{split}.parquet"
+    for path, command in [
+        (scores, f"morelli evaluate {run} --split {split}"),
+        (predicted, f"morelli evaluate {run} --split {split}"),
+        (run / "collection.parquet", "morelli train"),
+    ]:
+        if not path.is_file():
+            raise RunError(f"{path}: not there; run {command} first")
+    predictions = predictions_file.read(predicted)
+    tree = read_json(scores)
+    if not isinstance(tree, dict) or set(predictions.tasks) - set(tree.get("tasks", {})):
+        raise DataError(f"{scores}: does not hold the scores of these predictions; evaluate again")
+    try:
+        works = pd.read_parquet(run / "collection.parquet")
+    except (OSError, ValueError):
+        raise DataError(f"{run / 'collection.parquet'}: not a readable collection; train again") from None
+    missing = {"id", "split", "artist_name", *predictions.tasks} - set(works)
+    if missing:
+        raise DataError(f"{run / 'collection.parquet'}: has no column {min(missing)}; train again")
+    return RunResults(run, split, tree, predictions, works)

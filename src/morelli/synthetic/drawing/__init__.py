@@ -1,0 +1,1 @@
+"""Marks on the canvas: colours, shapes, brushes and prints."""

@@ -1,0 +1,1 @@
+"""Subjects: figures, places, streets and things."""

@@ -1,0 +1,149 @@
+"""Painters learned beside the tasks: who counts, what they painted, how much they are heard."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.optimize import brute
+from scipy.special import log_softmax, softmax
+from test_map_statistics import NAMES, READER
+from tiny import morelli, painted_collection, recipe_file
+
+from morelli.collection.collection import Collection
+from morelli.evaluation.calibration.artist_prior import class_given_artist, fit_artist_prior
+from morelli.evaluation.predictions import read
+from morelli.network.network import Network
+from morelli.prediction.model import load_model
+from morelli.recipe import parse
+from morelli.training.crossfit import fold_recipe
+
+ARTISTS = ["ann", "bob", "cyd"]
+NECK = {"kind": "statistics", "fused": 12, "members": 2}
+
+
+def collection(artists: list[str | None], splits: list[str]) -> Collection:
+    table = pd.DataFrame({"artist_name": pd.Series(artists, dtype="str"), "split": splits})
+    return Collection(Path(), table, {"vocabularies": {}})
+
+
+def test_painters_are_those_of_enough_training_works_classes_or_not() -> None:
+    artists = ["zoe", "zoe", "ann", "bob", "bob", "bob", None, "ann"]
+    here = collection(artists, ["train", "train", "train", "train", "test", "test", "train", "val"])
+    assert here.prolific_artists(2) == ["zoe"]
+    assert here.prolific_artists(1) == ["ann", "bob", "zoe"]
+    assert here.artist_labels(["ann", "zoe"]).tolist() == [1, 1, 0, -1, -1, -1, -1, 0]
+
+
+def test_habits_are_shares_of_the_known_works_leaning_on_all() -> None:
+    painters, labels = np.array([0, 0, 0, 1, -1, 1, 1]), np.array([0, 0, 1, 1, 1, -1, 1])
+    made = class_given_artist(painters, labels, 3, 2)
+    prior = 3 * np.array([3, 5]) / 8  # two works of class 0 and four of 1, and one more of each
+    assert np.allclose(made[0], (prior + np.array([2, 1])) / 6)
+    assert np.allclose(made[1], (prior + np.array([0, 2])) / 5)
+    assert np.allclose(made[2], prior / 3)  # of whom no work is known
+
+
+def simulated(told: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (600, 3) that see little of the class; painters' (600, 6), of whom each paints one class in ``told`` of
+    his works beyond chance; their habits; the classes."""
+    rng = np.random.default_rng(0)
+    table = (1 - told) / 3 + told * np.eye(3)[np.arange(6) % 3]
+    painter = rng.integers(6, size=600)
+    labels = np.array([rng.choice(3, p=table[each]) for each in painter])
+    logits = 1.0 * np.eye(3)[labels] + rng.normal(size=(600, 3))
+    who = log_softmax(3.0 * np.eye(6)[painter] + rng.normal(size=(600, 6)), axis=1)
+    return logits, who, table, labels
+
+
+def loss(
+    numbers: np.ndarray, logits: np.ndarray, who: np.ndarray, table: np.ndarray, labels: np.ndarray
+) -> float:
+    sharpness, voice, by_painters = numbers
+    said = np.log(softmax(by_painters * who, axis=1) @ table + 1e-6)
+    return -log_softmax(sharpness * log_softmax(logits, axis=1) + voice * said, axis=1)[
+        range(600), labels
+    ].mean()
+
+
+def test_painters_are_heard_as_the_likelihood_says() -> None:
+    given = simulated(0.9)
+    made = fit_artist_prior(*given, None)
+    best = brute(loss, [(0.3, 2.1, 0.1), (0, 2, 0.1), (0.25, 4, 0.25)], given, finish=None)
+    assert made.weight == pytest.approx(best[1] / best[0], abs=0.2)
+    reached = min(
+        loss(np.array([s, s * made.weight, made.sharpness]), *given) for s in np.arange(0.3, 2.1, 0.01)
+    )
+    assert reached <= loss(best, *given) + 1e-4
+    alone = min(loss(np.array([s, 0, 1]), *given) for s in np.arange(0.3, 2.1, 0.01))
+    assert reached < alone - 0.2
+
+
+def test_painters_who_know_nothing_are_not_heard() -> None:
+    logits, who, table, labels = simulated(0.9)
+    strangers = np.random.default_rng(1).permutation(who)
+    assert fit_artist_prior(logits, strangers, table, labels, None).weight < 0.1
+    nobody = fit_artist_prior(logits, who, table, np.full(600, -1), np.array([3, 3, 3]))
+    assert nobody.weight == 0
+
+
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(parse(READER | {"neck": NECK, "artist_prior": 2}, "test"), NAMES, artists=ARTISTS)
+
+
+def test_answers_have_heard_the_painters_and_training_has_not() -> None:
+    made = network()
+    features = torch.rand(5, made.backbone.channels, 1, 1)
+    before = made.eval().read(features)[1]
+    table = torch.tensor([[0.8, 0.2], [0.1, 0.9], [0.5, 0.5]])
+    made.artist_prior["style"].class_given_artist.copy_(table)
+    made.artist_prior["style"].weight.fill_(0.7)
+    made.artist_prior["style"].sharpness.fill_(2.0)
+    after = made.read(features)[1]
+    assert list(after) == [*NAMES, "prior_artist"]
+    said = (2 * before["prior_artist"]).softmax(dim=1) @ table
+    torch.testing.assert_close(after["style"], before["style"] + 0.7 * (said + 1e-6).log())
+    torch.testing.assert_close(after["genre"], before["genre"])
+    for module in made.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    each = made.read(features)[1]["style"].log_softmax(dim=1)
+    mean = each.view(2, 5, 2).logsumexp(dim=0) - math.log(2)
+    torch.testing.assert_close(mean, before["style"])
+
+
+def test_a_run_learns_painters_answers_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
+    painted_collection(tmp_path)
+    source = f"{tmp_path}/p/wikiart --lists {tmp_path}/p/wikiart_csv --size 32"
+    morelli(f"collect {source} --out {tmp_path}/few --min-works 18")
+    file = recipe_file(tmp_path, artist_prior=4, neck=NECK | {"statistics": ["moments"]})
+    run, few = tmp_path / "run", Collection.open(tmp_path / "few")
+    morelli(f"train {file} --data {tmp_path}/few --out {run}")
+    morelli(f"evaluate {run}")
+    facts = json.loads((run / "model.json").read_text())
+    assert facts["prior_artists"] == few.prolific_artists(4)
+    assert len(facts["prior_artists"]) > len(facts["vocabularies"]["artist"])
+    assert facts["architecture"]["heads"]["prior_artist"]["classes"] == len(facts["prior_artists"])
+    predictions = read(run / "predictions-test.parquet")
+    assert list(predictions.tasks) == ["artist", "style", "genre"]
+    assert predictions.tasks["artist"].probabilities.shape[1] == len(few.vocabularies["artist"])
+    training = few.rows("train")
+    painted = few.artist_labels(facts["prior_artists"])[training]
+    for task in few.vocabularies:
+        table = load_file(run / "model.safetensors")[f"artist_prior.{task}.class_given_artist"].numpy()
+        labels, classes = few.labels(task)[training], len(few.vocabularies[task])
+        assert np.allclose(table, class_given_artist(painted, labels, len(facts["prior_artists"]), classes))
+    model = load_model(run)
+    assert model.network.artists == facts["prior_artists"]
+    morelli(
+        f"train {file} --data {tmp_path}/few --out {tmp_path}/alone --set artist_prior=1000 --set phases.0.epochs=1"
+    )
+    assert load_model(tmp_path / "alone").network.artists == []
+    assert fold_recipe(model.recipe, 1).artist_prior is None

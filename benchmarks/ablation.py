@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import ladder
 
+FIRST = "backbone={name: resnet18, stage: %s, weights: [resnet18-to-layer3.safetensors, pretrained]}"
 ONE = ["neck.members=1", "training.refit=false"]
-MIXTURES = ["backbone.components=null", ladder.MIXTURES, "neck.members=1", "augment.mixup=0.4"]
+MIXTURES = ["features.components=null", ladder.MIXTURES, "neck.members=1", "augment.mixup=0.4"]
 CHANGED = {
     "no artist prior": ["artist_prior=null"],
-    "not mirrored": ["backbone.flip_average=false"],
-    "512 components": ["backbone.components=512"],
-    "1,024 components": ["backbone.components=1024"],
+    "not mirrored": ["features.flip_average=false"],
+    "512 components": ["features.components=512"],
+    "1,024 components": ["features.components=1024"],
     "48 learned mixtures for components": MIXTURES,
     "means and deviations alone, as they are": [*MIXTURES, "neck.statistics=[moments]"],
     "a vector of 256": ["neck.fused=256"],
@@ -30,8 +31,8 @@ CHANGED = {
     "balanced softmax": ["losses.default.kind=balanced-softmax"],
     "learned task weights": ["task_weights=uncertainty"],
     "averaged weights": ["training.ema=0.995"],
-    "ResNet-18 alone": ["backbone.beside=null"],
-    "its third stage alone": ["backbone.beside=null", "backbone.stage=3"],
+    "ResNet-18 alone": [FIRST % "[1, 2, 3]"],
+    "its third stage alone": [FIRST % 3],
 }  # fmt: skip
 CHANGES: dict[str, list[str]] = {
     "one member": ONE,

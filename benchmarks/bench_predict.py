@@ -21,7 +21,7 @@ import torch
 from timing import Contender, Row, alternate, faster, fastest, missing
 
 from morelli.jobs.predict import predict
-from morelli.network.backbone.backbone import Backbone
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.prediction.model import load_model
 from morelli.preprocessing.device import autocast, best_device, choose_precision
 
@@ -29,7 +29,7 @@ FEW = 16
 Forward = Callable[[], object]
 
 
-def eager(backbone: Backbone, images: torch.Tensor, compiled: bool = False) -> Forward:
+def eager(backbone: FeatureExtractor, images: torch.Tensor, compiled: bool = False) -> Forward:
     backbone = backbone.to(memory_format=torch.channels_last)
     images = images.to(memory_format=torch.channels_last)
     run = torch.compile(backbone) if compiled else backbone
@@ -45,7 +45,7 @@ def eager(backbone: Backbone, images: torch.Tensor, compiled: bool = False) -> F
     return work
 
 
-def onnx_runtime(backbone: Backbone, images: torch.Tensor) -> Forward:
+def onnx_runtime(backbone: FeatureExtractor, images: torch.Tensor) -> Forward:
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def onnx_runtime(backbone: Backbone, images: torch.Tensor) -> Forward:
     return lambda: session.run(None, {name: pixels})
 
 
-def openvino(backbone: Backbone, images: torch.Tensor) -> Forward:
+def openvino(backbone: FeatureExtractor, images: torch.Tensor) -> Forward:
     import openvino
 
     core = openvino.Core()

@@ -59,10 +59,10 @@ RUNGS: dict[str, list[str]] = {
     ],
 }  # fmt: skip
 ALIKE = ["augment.mixup=0.4", "training.refit=false"]
-RUNGS = {rung: [*changes, "artist_prior=null", *ALIKE] for rung, changes in RUNGS.items()}
+RUNGS = {rung: [*changes, "features={}", "artist_prior=null", *ALIKE] for rung, changes in RUNGS.items()}
 MIXTURES = "neck={kind: statistics, statistics: [moments, gram], projections: 48, fused: 256, members: 4, dropout: 0.5}"
 RUNGS |= {
-    "ours with 48 learned mixtures for components": ["backbone.components=null", MIXTURES, *ALIKE],
+    "ours with 48 learned mixtures for components": ["features.components=null", MIXTURES, *ALIKE],
     "ours, no artist prior": ["artist_prior=null", "training.refit=false"],
     "ours, before its refit": ["training.refit=false"],
     "ours": [],

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from morelli.errors import RecipeError
-from morelli.network.backbone.backbone import Backbone as Built
 from morelli.network.backbone.backbone import build_backbone
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.recipe import Backbone
 
 # name, stage, pixels, channels, side of the grid
@@ -37,7 +37,8 @@ FAMILIES = [
 
 def random(name="resnet18", stage="last", size=64, **settings):
     torch.manual_seed(0)
-    return build_backbone(Backbone(name=name, stage=stage, weights="none", **settings), size)
+    made = build_backbone(Backbone(name=name, stage=stage, weights="none", **settings), size)
+    return FeatureExtractor([made], size)
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: "-".join(map(str, family[:3])))
@@ -57,7 +58,7 @@ def test_the_feature_map_has_the_announced_shape(built):
     backbone, size, channels, side = built
     assert (backbone.channels, backbone.grid) == (channels, (side, side))
     assert backbone.eval()(images(size)).shape == (2, channels, side, side)
-    assert backbone.weights_used == "none"
+    assert backbone.backbones[0].weights_used == "none"
 
 
 def test_stages_hold_every_parameter_once(built):
@@ -120,7 +121,7 @@ def test_the_map_is_timms_own_forward_intermediates(name, stage):
     """timm computes the same maps along another path; the cut model must be the beginning of the whole."""
     whole = timm.create_model(name, num_classes=0, **({} if name == "resnet18" else {"img_size": 64})).eval()
     backbone, weights = random(name, stage).eval(), whole.state_dict()
-    for key, own in backbone.trunk.state_dict().items():
+    for key, own in backbone.backbones[0].trunk.state_dict().items():
         own.copy_(weights[key.removeprefix("model.").replace("layers_", "layers.")])
     options = {"output_fmt": "NCHW", "intermediates_only": True, "norm": stage == "last"}
     with torch.no_grad():
@@ -143,7 +144,8 @@ def test_patches_are_seen_apart_and_laid_side_by_side():
     for row in range(3):
         for column in range(3):
             piece = pictures[:, :, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
-            alone = backbone.pool(backbone.trunk.forward_features(piece))
+            own = backbone.backbones[0]
+            alone = own.pool(own.trunk.forward_features(piece))
             mine = whole[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
             torch.testing.assert_close(mine, alone, rtol=1e-4, atol=1e-5)
     assert random(size=96, patches=3).grid == (3, 3)  # one token a patch where no grid is given
@@ -174,7 +176,7 @@ def test_freeze_batch_norm_holds_the_statistics_of_learning_stages_too():
     before = {key: value.clone() for key, value in backbone.named_buffers()}
     backbone(images(64))
     assert all(torch.equal(before[key], value) for key, value in backbone.named_buffers())
-    assert backbone.trunk.layer4.training and all(p.requires_grad for p in backbone.parameters())
+    assert backbone.backbones[0].trunk.layer4.training and all(p.requires_grad for p in backbone.parameters())
     backbone.set_trainable("all")
     assert all(m.training for m in backbone.modules())
 
@@ -185,7 +187,7 @@ def test_more_stages_than_there_are_is_an_error_that_counts_them():
 
 
 def test_a_backbone_built_where_no_gradient_is_kept_is_whole():
-    settings = Backbone(name="mobilenetv2_100", stage=[2, "last"], readout="statistics", weights="none")
+    settings = Backbone(name="mobilenetv2_100", stage=[2, "last"], weights="none")
     with torch.no_grad():
         built = build_backbone(settings, 64)
     expected = build_backbone(settings, 64)
@@ -224,7 +226,7 @@ def test_a_wrong_recipe_is_one_sentence_that_names_the_setting(settings, message
 def test_an_image_too_small_for_the_model_names_the_size():
     with pytest.raises(RecipeError, match=r"image\.size: .*16 pixels"):
         random("inception_v3", size=16)
-    assert isinstance(random("resnet18", size=16), Built)
+    assert isinstance(random("resnet18", size=16), FeatureExtractor)
 
 
 def test_a_model_with_several_last_maps_is_refused_in_a_sentence():

@@ -213,7 +213,7 @@ def run_of(folder: Path, predictions: Predictions, split: str = "test") -> Path:
 def test_what_a_run_cost_is_read_from_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     full, bare = run_of(tmp_path / "full", A), run_of(tmp_path / "bare", B)
     (full / "metrics.csv").write_text("epoch,phase,seconds\n1,1,10.5\n2,1,9.5\n1,2,40\n")
-    blocks = {"backbone": {"parameters": 700}, "neck": {"parameters": 40}}
+    blocks = {"backbones": [{"parameters": 700}], "neck": {"parameters": 40}}
     heads = {"style": {"parameters": 5}, "genre": {"parameters": 6}}
     (full / "model.json").write_text(json.dumps({"architecture": blocks | {"heads": heads}}))
     costs = [

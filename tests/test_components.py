@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
-from test_map_statistics import TWO, reader
+from test_map_statistics import FIRST, SECOND, STATISTICS, TWO, reader
 from tiny import morelli, painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
@@ -27,11 +27,11 @@ from morelli.training.features import FeatureFile
 from morelli.training.sources import backbone_features, existing_features
 
 WIDTH = 24
-ASIDE = TWO["beside"] | {"readout": "statistics", "components": 8}
 HIDDEN = {"kind": "mlp", "fused": 16, "members": 2, "input_dropout": 0.2, "dropout": 0.2}
 SMALL: dict[str, Any] = {
     "image": {"size": 32},
-    "backbone": TWO | {"components": WIDTH},
+    "backbones": TWO,
+    "features": STATISTICS | {"components": WIDTH},
     "neck": HIDDEN,
     "artist_prior": 2,
     "augment": {"mixup": 0.4},
@@ -118,7 +118,7 @@ def test_what_is_cached_is_what_an_image_gives(world: Path) -> None:
     images = [to_tensor(square(decode(collection.read(int(row))), model.recipe.image)) for row in rows]
     found = model.features(torch.stack(images))
     torch.testing.assert_close(torch.from_numpy(cached.read(rows)).float(), found, rtol=0.02, atol=0.02)
-    assert model.network.describe()["backbone"]["components"] == WIDTH
+    assert model.network.describe()["features"]["components"] == WIDTH
     raw = backbone_features(collection, model, collection.rows("all"), model.recipe)
     assert raw.shape == (model.network.backbone.channels, 1, 1)
 
@@ -183,17 +183,14 @@ def test_an_opened_network_answers_the_same(world: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"backbone": {"weights": "none", "components": 8}}, "components are of statistics"),
-        (
-            {"backbone": TWO | {"beside": TWO["beside"] | {"readout": "statistics", "components": 8}}},
-            "into the first one alone",
-        ),
+        ({"features": {"components": 8}}, "components are of statistics"),
+        ({"backbones": [FIRST | {"components": 8}, SECOND]}, "unknown key backbones.0.components"),
         ({"neck": HIDDEN | {"statistics": ["moments"]}}, "kind mlp reads one vector as it is"),
         (
             {"neck": {"kind": "gru", "members": 2}},
             "several members are for kinds statistics and mlp, not for gru",
         ),
-        ({"neck": HIDDEN, "backbone": TWO}, "neck.kind: mlp reads a map, but backbone.readout is statistics"),
+        ({"neck": HIDDEN}, "neck.kind: mlp reads a map, but features.readout is statistics"),
     ],
 )
 def test_a_mistake_is_one_sentence(changes: dict[str, Any], why: str) -> None:
@@ -203,9 +200,9 @@ def test_a_mistake_is_one_sentence(changes: dict[str, Any], why: str) -> None:
 
 def test_a_hidden_layer_may_read_a_map_of_one_cell_and_no_larger_one() -> None:
     one = {"stage": 2, "grid": 1, "weights": "none"}
-    assert reader(backbone=one, neck=HIDDEN).network.neck.necks[0].layer[1].in_features == 128
+    assert reader(backbones=[one], features={}, neck=HIDDEN).network.neck.necks[0].layer[1].in_features == 128
     with pytest.raises(RecipeError, match=r"mlp reads one vector, and the backbone gives a map of 2 × 2"):
-        reader(backbone=one | {"grid": 2}, neck=HIDDEN)
+        reader(backbones=[one | {"grid": 2}], features={}, neck=HIDDEN)
 
 
 def test_an_image_is_answered_and_explained(world: Path) -> None:

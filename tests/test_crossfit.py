@@ -85,7 +85,7 @@ def test_the_recipe_of_a_fold_is_one_frozen_phase_without_augmentation(tmp_path:
     assert made.tasks == ["artist", "style"] and made.sampler.balance == ["style"]
     assert fitting.fold_recipe(recipe, 9).phases[0].epochs == 9
     assert fitting.fold_recipe(recipe, None).contrastive == recipe.contrastive
-    assert made.neck == recipe.neck and made.backbone == recipe.backbone
+    assert made.neck == recipe.neck and made.backbones == recipe.backbones
     recipes.parse(made.model_dump(mode="json"), "fold")
 
 

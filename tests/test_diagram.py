@@ -16,10 +16,11 @@ from morelli.report.figures.diagram import architecture_figure
 
 FACTS: dict[str, Any] = {
     "image": {"size": 224},
-    "backbone": {
+    "backbones": [{
         "name": "resnet18", "stage": 3, "patches": None, "weights": "resnet18-to-layer3.safetensors sha256:0a1b",
-        "channels": 256, "grid": [14, 13], "parameters": 2_782_784,
-    },
+        "parameters": 2_782_784,
+    }],
+    "features": {"readout": "map", "channels": 256, "grid": [14, 13]},
     "neck": {
         "kind": "lstm", "scan": "column", "width": 257, "layers": 2, "bidirectional": True, "pool": "mean",
         "tokens": 182, "token_width": 256, "dim": 514, "parameters": 1_052_672,
@@ -36,20 +37,20 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def said(**changes: dict[str, Any]) -> str:
+def said(**changes: Any) -> str:
     """All text of the diagram of FACTS with some facts changed, on one line."""
     facts = copy.deepcopy(FACTS)
     for part, values in changes.items():
-        facts[part].update(values)
+        facts[part] = facts[part] | values if isinstance(values, dict) else values
     return " ".join(texts(architecture_figure(facts)))
 
 
 def test_components_are_read_by_a_hidden_layer_and_in_no_order() -> None:
     shown = said(
-        backbone={"readout": "statistics", "components": 2048},
+        features={"readout": "statistics", "components": 2048},
         neck={"kind": "mlp", "fused": 512, "members": 4, "token_width": 2048, "statistics": []},
     )
-    for part in ("Readout", "components", "in no order", "one hidden layer", "512 wide", "4 members"):
+    for part in ("Statistics", "components", "in no order", "one hidden layer", "512 wide", "4 members"):
         assert part in shown.replace("\n", " "), part
     assert "state" not in shown and "257 wide" not in shown
 
@@ -80,7 +81,7 @@ def test_every_block_is_there_with_the_numbers_of_the_facts() -> None:
     ],
 )
 def test_it_says_which_part_of_the_backbone_learned(phases: list[Any], backbone: str, total: str) -> None:
-    everything = said(backbone={"train": phases})
+    everything = said(train=phases)
     assert backbone in everything and everything.endswith(total)
 
 
@@ -113,14 +114,16 @@ def test_a_part_without_parameters_is_not_said_to_be_trained() -> None:
 
 
 def test_any_fact_may_be_missing() -> None:
-    for part, values in FACTS.items():
+    for part in FACTS:
         without = {name: value for name, value in FACTS.items() if name != part}
         assert texts(architecture_figure(without))
-        for key in values:
+        first = FACTS[part][0] if part == "backbones" else FACTS[part]
+        for key in first:
             facts = copy.deepcopy(FACTS)
-            facts[part][key] = None
+            changed = facts[part][0] if part == "backbones" else facts[part]
+            changed[key] = None
             assert len(texts(architecture_figure(facts))) > 10
-            del facts[part][key]
+            del changed[key]
             assert "None" not in " ".join(texts(architecture_figure(facts)))
     assert texts(architecture_figure({})) == ["the run holds no description of its network"]
 
@@ -130,12 +133,8 @@ def test_no_text_overlaps_another_or_leaves_its_block_and_arrows_join_the_blocks
     facts = copy.deepcopy(FACTS)
     if long:
         facts["image"]["size"] = 2048
-        facts["backbone"] |= {
-            "name": LONG,
-            "weights": f"timm/{LONG}",
-            "patches": 16,
-            "train": ["none", 2, 3, "all"],
-        }
+        facts["backbones"][0] |= {"name": LONG, "weights": f"timm/{LONG}", "patches": 16}
+        facts["train"] = ["none", 2, 3, "all"]
         facts["neck"] |= {"kind": "rowcol", "width": 8192, "tokens": 4096, "token_width": 16384}
         facts["heads"]["genre"] = {"kind": "residual-se", "widths": [1536, 768, 512], "classes": 10}
     figure = architecture_figure(facts)

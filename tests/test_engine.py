@@ -16,14 +16,17 @@ from morelli.prediction.model import Model
 from morelli.recipe import parse
 
 NAMES = {"style": ["a", "b"]}
+SECOND = {"name": "mobilenetv2_050", "weights": "none"}
 IMAGES = torch.randint(0, 256, (18, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
 def model(backbone: str = "resnet18", stage: Any = 1, **more: Any) -> Model:
+    features = more.pop("features", {})
     settings = {"name": backbone, "stage": stage, "weights": "none", **more}
-    tree = {"name": "t", "tasks": ["style"], "image": {"size": 64}, "backbone": settings}
-    tree |= {"phases": [{"epochs": 1}], "training": {"precision": "fp32"}}
-    if "readout" in more:
+    backbones = [settings, SECOND] if features else [settings]
+    tree = {"name": "t", "tasks": ["style"], "image": {"size": 64}, "backbones": backbones}
+    tree |= {"phases": [{"epochs": 1}], "training": {"precision": "fp32"}, "features": features}
+    if features:
         tree["neck"] = {"kind": "statistics"}
     torch.manual_seed(0)
     made = Network(parse(tree, "test"), NAMES)
@@ -50,11 +53,7 @@ def far(made: Tensor, expected: Tensor) -> float:
         (
             "resnet18",
             [1, 2],
-            {
-                "readout": "statistics",
-                "flip_average": True,
-                "beside": {"name": "mobilenetv2_050", "weights": "none"},
-            },
+            {"features": {"readout": "statistics", "flip_average": True}},
         ),
     ],
 )
@@ -75,16 +74,20 @@ def test_onnx_runtime_reads_the_same_map(
 def test_few_images_are_read_by_the_network_itself() -> None:
     made = model()
     use_fast_backbone(made, MANY - 1)
-    assert made.backbone is None
+    assert made.fast_parts is None
     use_fast_backbone(made, VERY_MANY - 1)
-    assert isinstance(made.backbone, nn.Module), "too few to pay for another engine"
+    assert by_pytorch(made), "too few to pay for another engine"
+
+
+def by_pytorch(made: Model) -> bool:
+    return made.fast_parts is not None and all(isinstance(part, nn.Module) for part in made.fast_parts)
 
 
 def folded_by_pytorch(made: Model) -> bool:
     before = made.features(IMAGES)
     use_fast_backbone(made, VERY_MANY)
     assert far(made.features(IMAGES), before) < 1e-3
-    return isinstance(made.backbone, nn.Module)
+    return by_pytorch(made)
 
 
 def test_pytorch_reads_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +105,7 @@ def test_pytorch_reads_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     made = model()
     made.precision = "bf16"
     use_fast_backbone(made, VERY_MANY)
-    assert isinstance(made.backbone, nn.Module)
+    assert by_pytorch(made)
 
 
 class Wrong(nn.Module):
@@ -131,7 +134,7 @@ def test_pytorch_reads_where_the_other_way_fails(
     pytest.importorskip("onnxruntime", reason="needs morelli[fast]")
     pytest.importorskip("onnx", reason="needs morelli[fast]")
     made = model()
-    monkeypatch.setattr(engine, "fold_batch_norms", lambda network: kind(network.backbone).eval())
+    monkeypatch.setattr(engine, "Part", lambda extractor, number: kind(extractor).eval())
     use_fast_backbone(made, VERY_MANY)
-    assert isinstance(made.backbone, kind)
+    assert made.fast_parts is not None and isinstance(made.fast_parts[0], kind)
     assert why in capsys.readouterr().err

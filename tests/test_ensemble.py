@@ -62,7 +62,8 @@ def test_members_are_trained_and_evaluated(tmp_path, contrastive) -> None:
     collection = painted_collection(tmp_path, 90)
     changes = {
         "image": {"size": 32},
-        "backbone": READER["backbone"],
+        "backbones": READER["backbones"],
+        "features": READER["features"],
         "neck": NECK,
         "contrastive": contrastive,
     }

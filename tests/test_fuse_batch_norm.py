@@ -17,11 +17,14 @@ from morelli.recipe import parse
 NAMES = {"style": ["a", "b"]}
 
 
-def network(backbone: str = "resnet18", stage: Any = 1, size: int = 64, **more: Any) -> Network:
+def network(
+    backbone: str = "resnet18", stage: Any = 1, size: int = 64, flip_average: bool = False, **more: Any
+) -> Network:
     """With norms whose statistics are not those of a new one."""
     settings = {"name": backbone, "stage": stage, "weights": "none", **more}
     phases = [{"epochs": 1}]
     tree = {"name": "t", "tasks": ["style"], "image": {"size": size}, "backbone": settings, "phases": phases}
+    tree["features"] = {"flip_average": flip_average}
     torch.manual_seed(0)
     made = Network(parse(tree, "test"), NAMES)
     for module in made.modules():

@@ -182,4 +182,4 @@ def test_the_model_says_what_it_is_made_of(data: Path, tmp_path: Path) -> None:
     told: dict[str, Any] = json.loads((tmp_path / "r" / "model.json").read_text())["architecture"]
     state = load_file(tmp_path / "r" / "model.safetensors")
     gru = sum(v.numel() for k, v in state.items() if k.startswith("neck."))
-    assert told["neck"]["parameters"] == gru and told["backbone"]["grid"] == [4, 4]
+    assert told["neck"]["parameters"] == gru and told["features"]["grid"] == [4, 4]

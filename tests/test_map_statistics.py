@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from morelli.errors import RecipeError
 from morelli.network.backbone.backbone import build_backbone
+from morelli.network.backbone.feature_extractor import FeatureExtractor, build_extractor
 from morelli.network.backbone.map_statistics import (
     MapStatistics,
     StatisticsLayout,
@@ -30,11 +32,14 @@ from morelli.training.crossfit import pooled_statistics
 from morelli.training.features import FeatureFile
 
 SIDE = 64
-BESIDE = {"name": "mobilenetv2_050", "weights": "none"}
-TWO = {"name": "resnet18", "stage": [1, 2], "readout": "statistics", "weights": "none", "beside": BESIDE}
-READER = BASE | {
+FIRST = {"name": "resnet18", "stage": [1, 2], "weights": "none"}
+SECOND = {"name": "mobilenetv2_050", "weights": "none"}
+TWO = [FIRST, SECOND]
+STATISTICS = {"readout": "statistics"}
+READER = {key: value for key, value in BASE.items() if key != "backbone"} | {
     "image": {"size": SIDE},
-    "backbone": TWO,
+    "backbones": TWO,
+    "features": STATISTICS,
     "neck": {"kind": "statistics", "statistics": ["moments", "gram"], "projections": 6, "fused": 16},
 }
 NAMES = {"artist": ["a", "b", "c"], "style": ["s", "t"], "genre": ["g", "h"]}
@@ -43,6 +48,11 @@ NAMES = {"artist": ["a", "b", "c"], "style": ["s", "t"], "genre": ["g", "h"]}
 def maps(*shapes):
     generator = torch.Generator().manual_seed(1)
     return [torch.randn(2, *shape, generator=generator) * 3 + 1 for shape in shapes]
+
+
+def extractor(backbones: list[dict[str, Any]], features: dict[str, Any]) -> FeatureExtractor:
+    tree = {"image": {"size": SIDE}, "backbones": backbones, "features": features, "phases": [{"epochs": 1}]}
+    return build_extractor(parse(tree | {"name": "test"}, "test"))
 
 
 def painting(seed: int = 1) -> torch.Tensor:
@@ -116,7 +126,7 @@ def test_a_wide_part_has_no_gram_and_a_narrow_one_no_more_mixtures_than_channels
 
 def test_maps_of_several_stages_are_joined_on_the_grid_of_the_last():
     torch.manual_seed(0)
-    joined = build_backbone(Backbone(stage=[1, 2, 3], weights="none"), SIDE).eval()
+    joined = extractor([{"stage": [1, 2, 3], "weights": "none"}], {}).eval()
     images = torch.randn(1, 3, SIDE, SIDE)
     fine, middle, last = joined.maps(images)
     found = joined(images)
@@ -133,17 +143,17 @@ def test_inner_stages_and_the_last_are_those_of_two_cuts():
     own = both.trunk.state_dict()
     cut.trunk.load_state_dict({key: own[key] for key in cut.trunk.state_dict()})
     images = torch.randn(1, 3, SIDE, SIDE)
-    found = both.maps(images)
+    found = both(images)
     assert len(found) == 3
-    for one, two in zip(found, cut.maps(images), strict=False):
+    for one, two in zip(found, cut(images), strict=False):
         torch.testing.assert_close(one, two)
     torch.testing.assert_close(found[2], both.trunk.forward_features(images))
 
 
 def test_a_coarser_map_beside_is_repeated_and_sees_its_own_colours():
-    settings = Backbone(stage=2, weights="none", beside=Backbone(**BESIDE))
-    both = build_backbone(settings, SIDE).eval()
-    both.beside.mean, both.beside.std = (0.5, 0.5, 0.5), (0.25, 0.5, 0.5)
+    both = extractor([{"stage": 2, "weights": "none"}, SECOND], {}).eval()
+    second = both.backbones[1]
+    second.mean, second.std = (0.5, 0.5, 0.5), (0.25, 0.5, 0.5)
     both.expect((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     pixels = torch.rand(1, 3, SIDE, SIDE)
 
@@ -151,7 +161,7 @@ def test_a_coarser_map_beside_is_repeated_and_sees_its_own_colours():
         return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
     found = both(as_seen_by((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
-    own = both.beside(as_seen_by(both.beside.mean, both.beside.std))
+    (own,) = second(as_seen_by(second.mean, second.std))
     assert own.shape[2:] == (2, 2) and both.grid == (8, 8)
     torch.testing.assert_close(
         found[:, 128:], own.repeat_interleave(4, 2).repeat_interleave(4, 3), rtol=1e-4, atol=1e-4
@@ -161,8 +171,7 @@ def test_a_coarser_map_beside_is_repeated_and_sees_its_own_colours():
 @pytest.mark.parametrize("readout", ["map", "statistics"])
 def test_an_image_and_its_mirror_image_are_read_alike(readout):
     torch.manual_seed(0)
-    settings = Backbone(**TWO | {"readout": readout, "flip_average": True})
-    both = build_backbone(settings, SIDE).eval()
+    both = extractor(TWO, {"readout": readout, "flip_average": True}).eval()
     images = torch.randn(2, 3, SIDE, SIDE)
     found = both(images)
     torch.testing.assert_close(both(images.flip(3)).flip(3), found)
@@ -173,23 +182,25 @@ def test_an_image_and_its_mirror_image_are_read_alike(readout):
 
 
 def test_the_second_backbone_learns_only_where_all_of_the_first_does():
-    both = build_backbone(Backbone(**TWO), SIDE)
+    both = extractor(TWO, STATISTICS)
+    second = both.backbones[1]
     for train, wanted in (("all", True), (1, False), ("none", False)):
         both.set_trainable(train)
-        assert {p.requires_grad for p in both.beside.parameters()} == {wanted}
-        assert both.beside.train().trunk.training is True
-        assert both.train().beside.trunk.bn1.training is wanted
+        assert {p.requires_grad for p in second.parameters()} == {wanted}
+        assert second.train().trunk.training is True
+        assert both.train().backbones[1].trunk.bn1.training is wanted
 
 
 def test_a_saved_reader_answers_as_before_even_where_its_weights_came_with_other_colours(tmp_path):
     made = reader()
-    made.network.backbone.beside.mean = made.network.backbone.beside.std = (0.3, 0.3, 0.3)
+    second = made.network.backbone.backbones[1]
+    second.mean = second.std = (0.3, 0.3, 0.3)
     made.network.backbone.expect(*made.network.colours)
     wanted, vector = made.predict(painting()[None])
     (tmp_path / "run").mkdir()
     save_model(made, tmp_path / "run")
     told = json.loads((tmp_path / "run" / "model.json").read_text())
-    told["recipe"]["backbone"]["beside"]["weights"] = "a-file-that-is-elsewhere.safetensors"
+    told["recipe"]["backbones"][1]["weights"] = "a-file-that-is-elsewhere.safetensors"
     (tmp_path / "run" / "model.json").write_text(json.dumps(told))
     again = load_model(tmp_path / "run")
     found, same = again.predict(painting()[None])
@@ -200,14 +211,15 @@ def test_a_saved_reader_answers_as_before_even_where_its_weights_came_with_other
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"neck": {"kind": "lstm"}}, "neck.kind: lstm reads a map, but backbone.readout is statistics"),
-        ({"backbone": TWO | {"stage": [2, 1]}}, r"backbone.stage: \[2, 1\] must rise"),
-        ({"backbone": TWO | {"stage": [1, 9]}}, "has no stage 9; choose 0 to 4"),
-        ({"backbone": TWO | {"stage": []}}, "backbone.stage"),
-        ({"backbone": TWO | {"stage": ["last", 2]}}, "must rise"),
-        ({"backbone": TWO | {"stage": [9, "last"]}}, "has no stage 9; choose 0 to 4"),
-        ({"backbone": TWO | {"beside": {"name": "resnet17"}}}, "timm has no model resnet17"),
-        ({"backbone": TWO | {"beside": BESIDE | {"flip_average": True}}}, "put flip_average there alone"),
+        ({"neck": {"kind": "lstm"}}, "neck.kind: lstm reads a map, but features.readout is statistics"),
+        ({"backbones": [FIRST | {"stage": [2, 1]}, SECOND]}, r"backbones.0.stage: \[2, 1\] must rise"),
+        ({"backbones": [FIRST | {"stage": [1, 9]}]}, "has no stage 9; choose 0 to 4"),
+        ({"backbones": [FIRST | {"stage": []}]}, "backbones.0.stage"),
+        ({"backbones": [FIRST | {"stage": ["last", 2]}]}, "must rise"),
+        ({"backbones": [FIRST | {"stage": [9, "last"]}]}, "has no stage 9; choose 0 to 4"),
+        ({"backbones": [FIRST, {"name": "resnet17"}]}, "backbones.1.name: timm has no model resnet17"),
+        ({"backbones": []}, "backbones"),
+        ({"backbone": FIRST}, "give backbone, or a list of backbones, not both"),
     ],
 )
 def test_a_mistake_is_one_sentence(changes, why):
@@ -240,7 +252,7 @@ def test_what_is_pooled_for_the_second_opinion_is_the_moments_of_every_map(tmp_p
 
 @pytest.mark.parametrize("flip_average", [False, True])
 def test_an_opened_reader_answers_the_same_and_shows_where_and_when(flip_average):
-    made = reader(backbone=TWO | {"flip_average": flip_average})
+    made = reader(features=STATISTICS | {"flip_average": flip_average})
     pixels = painting()
     answer = made.predict(pixels[None])[0]["style"]
     inside, features = spatial_view(made, pixels[None])
@@ -261,7 +273,7 @@ def test_an_opened_reader_answers_the_same_and_shows_where_and_when(flip_average
 def test_the_whole_way_from_collection_to_report(tmp_path):
     collection = painted_collection(tmp_path)
     small = {"image": {"size": 32}, "augment": {"mixup": 0.4}}
-    file = recipe_file(tmp_path, **{key: READER[key] for key in ("backbone", "neck")}, **small)
+    file = recipe_file(tmp_path, **{key: READER[key] for key in ("backbones", "features", "neck")}, **small)
     run = tmp_path / "run"
     morelli(f"train {file} --data {collection} --out {run}")
     morelli(f"evaluate {run}")

@@ -13,6 +13,7 @@ from torch import nn
 
 from morelli.errors import RecipeError, UsageError
 from morelli.network.backbone.backbone import build_backbone
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.network.head import build_head
 from morelli.network.loss import MultiTaskLoss
 from morelli.network.necks.neck import NECKS, build_neck
@@ -231,7 +232,7 @@ VOCABULARIES = {"artist": ["a", "b", "c"], "style": ["d", "e"], "genre": ["f", "
 def network(**changes):
     torch.manual_seed(0)
     settings = {
-        "backbone": Backbone(name="resnet18", stage=2, weights="none"),
+        "backbones": [Backbone(name="resnet18", stage=2, weights="none")],
         "image": Image(size=32),
         "neck": Neck(kind="gru", width=WIDTH),
         "heads": {"default": HEADS[1], "style": HEADS[2]},
@@ -274,7 +275,7 @@ def test_a_task_unknown_in_the_whole_batch_teaches_its_head_nothing(weights):
     total, _ = loss(whole(paintings()), labels(style=[-1, -1]))
     total.backward()
     assert all(p.grad.abs().max() == 0 for p in whole.heads["style"].parameters())
-    assert whole.backbone.trunk.conv1.weight.grad.abs().max() > 0
+    assert whole.backbone.backbones[0].trunk.conv1.weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))
@@ -294,16 +295,17 @@ def test_half_precision_and_channels_last_train_with_finite_numbers(kind):
 def test_the_description_counts_every_parameter_and_gives_the_shapes_that_flow():
     whole = network(tasks=["style", "genre"])
     told = whole.describe()
-    parts = [told["backbone"], told["neck"], *told["heads"].values()]
+    parts = [*told["backbones"], told["neck"], *told["heads"].values()]
     assert sum(part["parameters"] for part in parts) == sum(p.numel() for p in whole.parameters())
     channels, *grid = whole.features(paintings()).shape[1:]
-    assert (told["backbone"]["channels"], told["backbone"]["grid"]) == (channels, grid)
+    assert (told["features"]["channels"], told["features"]["grid"]) == (channels, grid)
     assert told["neck"]["tokens"] == grid[0] * grid[1] and told["neck"]["dim"] == WIDTH
     assert {task: head["classes"] for task, head in told["heads"].items()} == {"style": 2, "genre": 4}
 
 
 def test_a_backbone_given_is_used_as_it_is():
-    backbone = build_backbone(Backbone(name="resnet18", stage=1, weights="none"), 32)
+    made = build_backbone(Backbone(name="resnet18", stage=1, weights="none"), 32)
+    backbone = FeatureExtractor([made], 32)
     recipe = Recipe(name="test", phases=[Phase(epochs=1)])  # its own backbone would need the hub
     whole = Network(recipe, VOCABULARIES, backbone)
     assert whole.backbone is backbone and whole.neck.norm.normalized_shape == (64,)

@@ -28,7 +28,7 @@ def test_a_dumped_recipe_loads_as_itself(tmp_path: Path) -> None:
 
 def test_changes_reach_lists_and_numbers(tmp_path: Path) -> None:
     changed = recipes.load(write(tmp_path, GOOD), ["phases.0.lr=3e-4", "tasks=[style]", "backbone.grid=7"])
-    assert changed.phases[0].lr == 3e-4 and changed.tasks == ["style"] and changed.backbone.grid == 7
+    assert changed.phases[0].lr == 3e-4 and changed.tasks == ["style"] and changed.backbones[0].grid == 7
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,18 @@ def test_an_own_file_goes_before_a_shipped_recipe_of_its_name(
     Path("demo").rmdir()
     Path("demo").write_text("name: mine\n" + GOOD)
     assert recipes.load("demo").name == "mine"
+
+
+def test_one_backbone_is_a_list_of_one_and_a_change_reaches_it_either_way(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text("backbone: {name: resnet18, weights: none}\nphases: [{epochs: 1}]\n")
+    for change in ("backbone.stage=2", "backbones.0.stage=2"):
+        (backbone,) = recipes.load(file, [change]).backbones
+        assert (backbone.name, backbone.stage, backbone.weights) == ("resnet18", 2, "none")
+    whole = recipes.load("morelli", ["backbone={name: resnet34}"])
+    assert [each.name for each in whole.backbones] == ["resnet34"]
+    assert [each.name for each in recipes.load("morelli", ["backbones.1.stage=3"]).backbones] == [
+        each.name for each in recipes.load("morelli").backbones
+    ]
+    with pytest.raises(RecipeError, match=r"has 2 backbones; write backbones\.0\.stage for the first"):
+        recipes.load("morelli", ["backbone.stage=2"])

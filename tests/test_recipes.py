@@ -15,13 +15,13 @@ from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 
-TINY = ["image.size=64", "backbone.weights=none", "training.batch_size=16", "training.workers=0"]
+TINY = ["image.size=64", "training.batch_size=16", "training.workers=0"]
 SMALLER = {
-    "morelli": ["backbone.beside.weights=none", "backbone.components=32"],
+    "morelli": ["features.components=32"],
     # a whole ViT-B or ConvNeXt-L is a gigabyte of checkpoint
     "morelli-large": [
         "backbone.options={depths: [1, 1, 2, 1], dims: [24, 48, 96, 192]}",
-        "backbone.components=32",
+        "features.components=32",
     ],
     "multitask-vit-convlstm": ["backbone.options={depth: 2, embed_dim: 48, num_heads: 3}"],
 }
@@ -33,8 +33,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changes(name: str) -> list[str]:
-    phases = len(recipes.load(name).phases)
-    return [*TINY, *(f"phases.{i}.epochs=1" for i in range(phases)), *SMALLER.get(name, [])]
+    recipe = recipes.load(name)
+    weights = [f"backbones.{number}.weights=none" for number in range(len(recipe.backbones))]
+    epochs = [f"phases.{number}.epochs=1" for number in range(len(recipe.phases))]
+    return [*TINY, *weights, *epochs, *SMALLER.get(name, [])]
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_the_same_run_gives_the_same_report_and_more_files_add_only_their_pictur
 
     before = report()
     phases = [{"train": "none"}, {"train": 2}]
-    facts = {"image": {"size": 96}, "backbone": {"name": "resnet18", "parameters": 1000}}
+    facts = {"image": {"size": 96}, "backbones": [{"name": "resnet18", "parameters": 1000}]}
     (small / "model.json").write_text(json.dumps({"recipe": {"phases": phases}}))
     assert report() == before  # an older run's model.json says nothing of its architecture
     (small / "model.json").write_text(json.dumps({"architecture": facts, "recipe": {"phases": phases}}))

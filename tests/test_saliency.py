@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from morelli.errors import UsageError
-from morelli.network.backbone.backbone import Backbone as Built
 from morelli.network.backbone.backbone import build_backbone
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.network.necks.neck import NECKS
 from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
@@ -35,9 +35,10 @@ SIDE = 32
 
 
 @cache
-def backbone() -> Built:
+def backbone() -> FeatureExtractor:
     torch.manual_seed(0)
-    return build_backbone(Backbone(name="resnet18", stage=1, weights="none"), SIDE)
+    made = build_backbone(Backbone(name="resnet18", stage=1, weights="none"), SIDE)
+    return FeatureExtractor([made], SIDE)
 
 
 def model(neck: Neck, **image: str) -> Model:

@@ -35,7 +35,8 @@ def recipe_file(folder: Path, **changes: Any) -> Path:
     """The small recipe with whole sections changed."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "tiny.yaml"
-    file.write_text(yaml.safe_dump(BASE | changes))
+    base = {key: value for key, value in BASE.items() if key != "backbone" or "backbones" not in changes}
+    file.write_text(yaml.safe_dump(base | changes))
     return file
 
 

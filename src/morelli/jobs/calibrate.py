@@ -35,7 +35,7 @@ def calibrated(network: Network, recipe: recipes.Recipe, collection: Collection)
     """
     facts: dict[str, Any] = {
         "architecture": network.describe(),
-        "backbone_weights": network.backbone.weights_used,
+        "backbone_weights": [each.weights_used for each in network.backbone.each()],
         "images_fingerprint": collection.fingerprint,
         "prepared_size": collection.info["size"],
     }

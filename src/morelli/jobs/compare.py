@@ -133,7 +133,7 @@ def _cost(run: Path) -> dict[str, Any]:
         say(f"{run / 'metrics.csv'}: cannot be read; the run's epochs are not shown")
     try:
         blocks = read_json(run / "model.json")["architecture"]
-        parts = [blocks["backbone"], blocks["neck"], *blocks["heads"].values()]
+        parts = [*blocks["backbones"], blocks["neck"], *blocks["heads"].values()]
         cost["parameters"] = sum(int(part["parameters"]) for part in parts)
     except (DataError, KeyError, TypeError, ValueError):
         pass  # a run of before the architecture was noted

@@ -139,7 +139,8 @@ def _transfer(network: Network, run: Path) -> None:
         raise RunError(
             f"--from {run}: its backbone is not the recipe's; use the same backbone and stage"
         ) from None
-    network.backbone.weights_used = f"run {run.name}"
+    for backbone in network.backbone.each():
+        backbone.weights_used = f"run {run.name}"
     taken = ["backbone"]
     parts: dict[str, tuple[nn.Module, nn.Module]] = {"neck": (network.neck, other.network.neck)}
     if network.components is not None and other.network.components is not None:
@@ -163,9 +164,8 @@ def _state(module: nn.Module) -> dict[str, torch.Tensor]:
 def _described(network: Network) -> str:
     """Backbones and their weights, what the neck is given, the neck."""
     backbone, recipe = network.backbone, network.recipe
-    names = f"{recipe.backbone.name} ({backbone.weights_used})"
-    if backbone.beside is not None and recipe.backbone.beside is not None:
-        names += f" and {recipe.backbone.beside.name} ({backbone.beside.weights_used})"
+    pairs = zip(recipe.backbones, backbone.each(), strict=True)
+    names = " and ".join(f"{settings.name} ({each.weights_used})" for settings, each in pairs)
     height, width = backbone.grid
     given = f"{backbone.channels} × {height} × {width} tokens"
     if backbone.layout:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from morelli.errors import UsageError
 from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
-from morelli.network.backbone.backbone import Backbone, build_backbone
 from morelli.network.backbone.components import Components
+from morelli.network.backbone.feature_extractor import FeatureExtractor, build_extractor
 from morelli.network.contrastive import ProjectionHead
 from morelli.network.head import build_head
 from morelli.network.necks.ensemble import Members, MembersHead
@@ -30,8 +30,8 @@ class Network(nn.Module):
 
     ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given, and its ``components``, are
     used as they are; otherwise they are built from the recipe (see
-    :func:`morelli.network.backbone.backbone.build_backbone`, also for ``weights_dirs`` and the errors). An extra head
-    predicts the ``artists``, where there are any; their probabilities give every task a prior
+    :func:`~morelli.network.backbone.feature_extractor.build_extractor`, also for ``weights_dirs`` and the errors). An
+    extra head predicts the ``artists``, where there are any; their probabilities give every task a prior
     (:class:`~morelli.network.artist_prior.ArtistPrior`). Call ``torch.manual_seed`` before, for the same numbers
     again.
 
@@ -42,7 +42,7 @@ class Network(nn.Module):
         self,
         recipe: Recipe,
         vocabularies: Mapping[str, Sequence[str]],
-        backbone: Backbone | None = None,
+        backbone: FeatureExtractor | None = None,
         weights_dirs: Sequence[str | Path] = (),
         artists: Sequence[str] = (),
         components: Components | None = None,
@@ -54,13 +54,13 @@ class Network(nn.Module):
         self.recipe = recipe
         self.tasks: list[str] = list(recipe.tasks)
         self.vocabularies = {task: list(vocabularies[task]) for task in self.tasks}
-        self.backbone = backbone or build_backbone(recipe.backbone, recipe.image.size, weights_dirs)
+        self.backbone = backbone or build_extractor(recipe, weights_dirs)
         if backbone is None:
             self.backbone.expect(*self.colours)
         self.components = components
-        if components is None and recipe.backbone.components:
+        if components is None and recipe.features.components:
             assert self.backbone.layout is not None  # the recipe has made sure of it
-            self.components = Components(self.backbone.layout, recipe.backbone.components)
+            self.components = Components(self.backbone.layout, recipe.features.components)
         self.neck = self._build_neck()
         self.artists = list(artists)
         self.heads = nn.ModuleDict(
@@ -154,14 +154,19 @@ class Network(nn.Module):
         given = self.components.width if self.components else backbone.channels
         return {
             "image": {"size": recipe.image.size},
-            "backbone": {
-                **recipe.backbone.model_dump(include={"name", "stage", "patches", "readout", "flip_average"}),
-                "beside": recipe.backbone.beside and recipe.backbone.beside.name,
-                "weights": backbone.weights_used,
+            "backbones": [
+                {
+                    **settings.model_dump(include={"name", "stage", "patches"}),
+                    "weights": each.weights_used,
+                    "parameters": _count(each),
+                }
+                for settings, each in zip(recipe.backbones, backbone.each(), strict=True)
+            ],
+            "features": {
+                **recipe.features.model_dump(include={"readout", "flip_average"}),
                 "channels": backbone.channels,
                 "grid": [height, width],
                 "components": self.components and self.components.width,
-                "parameters": _count(backbone),
             },
             "neck": {
                 **recipe.neck.model_dump(exclude={"dropout"}),

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from morelli.console import say
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.prediction.fuse_batch_norm import fuse_batch_norms, probe, same_map
 from morelli.prediction.model import Model
 
@@ -33,13 +34,26 @@ def use_fast_backbone(model: Model, images: int) -> None:
     ``model.network`` stays as it was, to be trained, saved or explained. ``MORELLI_ENGINE=torch`` in the environment
     keeps to PyTorch.
     """
-    if images < MANY or model.backbone is not None:
+    if images < MANY or model.fast_parts is not None:
         return
-    folded = fuse_batch_norms(model.network)
-    model.backbone = folded
+    fused = fuse_batch_norms(model.network)
+    parts = [Part(fused, number).eval() for number in range(len(model.recipe.backbones))]
+    model.fast_parts = list(parts)
     wanted = os.environ.get("MORELLI_ENGINE", "") != "torch"
     if wanted and images >= VERY_MANY and model.device.type == "cpu" and model.precision == "fp32":
-        model.backbone = _by_onnx_runtime(folded, model.recipe.image.size) or folded
+        size = model.recipe.image.size
+        model.fast_parts = [_by_onnx_runtime(part, size) or part for part in parts]
+
+
+class Part(nn.Module):
+    """One backbone's share of an extractor's features, as a module of its own, which can be exported."""
+
+    def __init__(self, extractor: FeatureExtractor, number: int) -> None:
+        super().__init__()
+        self.extractor, self.number = extractor, number
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.extractor.part(self.number, images)
 
 
 def _by_onnx_runtime(backbone: nn.Module, size: int) -> Callable[[Tensor], Tensor] | None:

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.network.network import Network
 
 _NEAR = 1e-3  # of the largest value of the feature map, in float32
 
 
 @torch.no_grad()
-def fuse_batch_norms(network: Network) -> nn.Module:
+def fuse_batch_norms(network: Network) -> FeatureExtractor:
     """A copy of the backbone of ``network``, which must be in evaluation mode, without the batch norms that can go.
 
     Which convolution's output goes into which norm is watched on one image, and the map compared before and after:

@@ -41,7 +41,8 @@ class Model:
     def __post_init__(self) -> None:
         self.network = self.network.to(self.device).eval()
         self.precision = choose_precision(self.recipe.training.precision, self.device)
-        self.backbone: Callable[[Tensor], Tensor] | None = None  # a quicker one (morelli.prediction.engine)
+        # of each backbone its share of the features, quicker (morelli.prediction.engine)
+        self.fast_parts: list[Callable[[Tensor], Tensor]] | None = None
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
@@ -50,10 +51,18 @@ class Model:
 
     @torch.inference_mode()
     def raw_features(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) uint8 → what the backbone gives (B, C, h, w)."""
+        """(B, 3, S, S) uint8 → what the backbones give (B, C, h, w)."""
+        parts = [self.part(number, images) for number in range(len(self.recipe.backbones))]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    @torch.inference_mode()
+    def part(self, number: int, images: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 → the share of backbone ``number`` in :meth:`raw_features`."""
         with autocast(self.precision, self.device):
             pixels = normalise(images.to(self.device), self.mean, self.std)
-            return (self.backbone or self.network.backbone)(pixels)
+            if self.fast_parts is not None:
+                return self.fast_parts[number](pixels)
+            return self.network.backbone.part(number, pixels)
 
     @torch.inference_mode()
     def read(self, feature_map: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -118,9 +127,8 @@ def load_model(run: Path) -> Model:
     facts = read_json(run / "model.json")
     try:
         tree = facts.pop("recipe")
-        part = tree["backbone"]
-        while part:  # a backbone, and those beside it
-            part["weights"], part = "none", part.get("beside")
+        for backbone in tree["backbones"]:
+            backbone["weights"] = "none"  # they are in model.safetensors
         settings = recipe.parse(tree, str(run / "model.json"))
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")

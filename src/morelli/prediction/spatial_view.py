@@ -72,4 +72,4 @@ class _Opened(Neck):
         share = features.shape[2] / maps[self.backbone.deepest].shape[2]
         cut = [each[:, :, : math.ceil(each.shape[2] * share)] for each in maps]
         cut[self.backbone.deepest] = features
-        return self.backbone.read_out(cut)
+        return self.backbone.combine(cut)

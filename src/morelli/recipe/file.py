@@ -81,7 +81,9 @@ def _apply(tree: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
     except ValueError:
         pass
-    *parents, last = key.strip().split(".")
+    *parents, last = _through_list(tree, key.strip().split("."), change)
+    if last == "backbones":
+        value = value if isinstance(value, list) else [value]
     node: Any = tree
     try:
         for part in parents:
@@ -89,6 +91,23 @@ def _apply(tree: dict[str, Any], change: str) -> None:
         node[int(last) if isinstance(node, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
         raise RecipeError(f"--set {change}: {key} does not lead to a setting of this recipe") from None
+
+
+def _through_list(tree: dict[str, Any], path: list[str], change: str) -> list[str]:
+    """The path of a key, with ``backbone``, which is short for a list of one, led into the list."""
+    if "backbone" in tree and path[0] in ("backbone", "backbones"):
+        tree["backbones"] = [tree.pop("backbone")]
+    if path[0] != "backbone":
+        return path
+    if len(path) == 1:
+        return ["backbones"]
+    several = len(tree.setdefault("backbones", [{}]))
+    if several > 1:
+        rest = ".".join(path[1:])
+        raise RecipeError(
+            f"--set {change}: the recipe has {several} backbones; write backbones.0.{rest} for the first"
+        )
+    return ["backbones", "0", *path[1:]]
 
 
 def _explain(error: ValidationError) -> str:
@@ -104,7 +123,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where} is missing{more}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r:.60}{more}"
+    given = f", not {first['input']!r:.60}" if first["loc"] else ""  # else it is the whole recipe
+    return f"{where}: {message[0].lower()}{message[1:]}{given}{more}"
 
 
 def _known_keys() -> set[str]:

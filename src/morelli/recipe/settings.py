@@ -27,40 +27,38 @@ class Image(_Strict):
 
 
 class Backbone(_Strict):
-    """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk). Of several stages the
-    maps are joined, on the grid of the last.
-
-    ``readout`` is what it gives the neck: the ``map``, or the ``statistics`` of the map of each stage, at its own
-    grain: means and covariances of its channels (of a map wider than 256 channels, variances). ``beside`` is a second
-    backbone that sees the same image, and adds its maps or statistics; it learns only where all of the first does.
-    ``components`` turns all these statistics into so many principal components of them, found in the training works.
-    With ``flip_average`` they read each image twice, as it is and mirrored left to right, and give the mean of both.
+    """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk), or after several.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
-    order. ``grid`` averages the feature map to grid × grid tokens. ``patches`` cuts the image into
+    order. ``grid`` averages each feature map to grid × grid cells. ``patches`` cuts the image into
     patches × patches pieces that the trunk sees one by one, each averaged to grid × grid (1 where not given)
-    tokens. ``options`` go to ``timm.create_model``.
+    cells. ``options`` go to ``timm.create_model``.
     """
 
     name: str = "resnet18"
     stage: int | Literal["last"] | Annotated[list[int | Literal["last"]], Field(min_length=1)] = "last"
-    readout: Literal["map", "statistics"] = "map"
     weights: str | list[str] = "pretrained"
     grid: int | None = Field(None, ge=1, le=64)
     patches: int | None = Field(None, ge=1, le=16)
     options: dict[str, Any] = {}
+
+
+class Features(_Strict):
+    """What the backbones give the neck of their maps.
+
+    ``readout: map`` joins the maps of all stages of all backbones on the grid of the first backbone's last stage.
+    ``readout: statistics`` reduces each map, at its own grid, to the means and covariances of its channels (of a map
+    wider than 256 channels, variances), in one vector; ``components`` replaces these by so many principal components,
+    fitted to the training works without labels. With ``flip_average`` an image is read twice, as it is and mirrored
+    left to right, and the features are the mean of both.
+    """
+
+    readout: Literal["map", "statistics"] = "map"
     flip_average: bool = False
-    beside: Backbone | None = None
     components: int | None = Field(None, ge=2, le=16384)
 
     @model_validator(mode="after")
-    def _flip_average_together(self) -> Backbone:
-        if self.beside is not None and self.beside.flip_average:
-            raise ValueError("a backbone beside sees what the first one sees; put flip_average there alone")
-        if self.beside is not None and self.beside.components:
-            raise ValueError(
-                "components are of both backbones' statistics; put them into the first one alone"
-            )
+    def _components_are_of_statistics(self) -> Features:
         if self.components and self.readout != "statistics":
             raise ValueError("components are of statistics; set readout: statistics, or leave components out")
         return self
@@ -256,6 +254,9 @@ class Training(_Strict):
 class Recipe(_Strict):
     """One experiment, complete.
 
+    ``backbones`` are one or several, whose features are joined; ``backbone: {…}`` is short for a list of one. Of
+    several only the first learns in part; the others learn where all of it does.
+
     ``artist_prior: N`` adds a head that predicts every artist of N training works or more, class or not. Its
     probabilities, combined with each artist's share of classes in training, are added to the scores of every task
     with a weight that is fitted on validation (``morelli.evaluation.calibration.artist_prior``)."""
@@ -265,7 +266,8 @@ class Recipe(_Strict):
     tasks: list[Task] = list(TASKS)
     artist_prior: int | None = Field(None, ge=2)
     image: Image = Image()
-    backbone: Backbone = Backbone()
+    backbones: list[Backbone] = Field([Backbone()], min_length=1)
+    features: Features = Features()
     neck: Neck = Neck()
     heads: dict[Literal["default", "artist", "style", "genre"], Head] = {}
     losses: dict[Literal["default", "artist", "style", "genre"], Loss] = {}
@@ -276,6 +278,17 @@ class Recipe(_Strict):
     optimizer: Optimizer = Optimizer()
     phases: list[Phase] = Field(min_length=1)
     training: Training = Training()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_backbone_is_a_list_of_one(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or "backbone" not in tree:
+            return tree
+        if "backbones" in tree:
+            raise ValueError("give backbone, or a list of backbones, not both")
+        return {("backbones" if key == "backbone" else key): value for key, value in tree.items()} | {
+            "backbones": [tree["backbone"]]
+        }
 
     @model_validator(mode="after")
     def _tasks_fit(self) -> Recipe:
@@ -294,9 +307,11 @@ class Recipe(_Strict):
                 "training.refit needs a length that no validation decides; leave out training.patience and "
                 "schedules of kind plateau, or set training.refit=false"
             )
-        patches = self.backbone.patches
-        if patches and self.image.size % patches:
-            raise ValueError(f"image.size {self.image.size} is no multiple of backbone.patches {patches}")
+        for backbone in self.backbones:
+            if backbone.patches and self.image.size % backbone.patches:
+                raise ValueError(
+                    f"image.size {self.image.size} is no multiple of backbone.patches {backbone.patches}"
+                )
         return self
 
     def head(self, task: str) -> Head:

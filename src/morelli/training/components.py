@@ -14,8 +14,8 @@ from morelli.errors import RunError
 from morelli.files import atomic_write
 from morelli.network.backbone.components import Components, roots
 from morelli.prediction.model import Model
-from morelli.training.features import FeatureFile, digest_of_rows, feature_key, file_lock
-from morelli.training.sources import backbone_features, backbone_key
+from morelli.training.features import FeatureFile, JoinedFeatures, digest_of_rows, feature_key, file_lock
+from morelli.training.sources import backbone_features, backbone_keys
 
 _MOST = 8192  # works that axes are found in: the time grows with their square, and more hardly turn the axes
 _ROUNDS = 2  # of subspace iteration (torch.svd_lowrank)
@@ -32,9 +32,8 @@ def fit_components(model: Model, collection: Collection) -> None:
     components = model.network.components
     assert components is not None
     every, rows = collection.rows("all"), collection.rows("train")
-    key = feature_key(
-        backbone_key(collection, model, every, model.recipe), components.width, digest_of_rows(rows)
-    )
+    keys = backbone_keys(collection, model, every, model.recipe)
+    key = feature_key(*keys, components.width, digest_of_rows(rows))
     path = collection.folder / "features" / f"{key}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(path.parent / f".{key}.lock"):  # another run may be looking for the same
@@ -49,7 +48,7 @@ def fit_components(model: Model, collection: Collection) -> None:
         raise RunError(f"{path}: damaged; delete it and train again") from None
 
 
-def _find(components: Components, file: FeatureFile, rows: np.ndarray) -> None:
+def _find(components: Components, file: FeatureFile | JoinedFeatures, rows: np.ndarray) -> None:
     with progress("principal components", 3, "steps", keep=False) as advance:
         numbers, weights = _numbers(file, rows, components)
         mean = numbers.mean(dim=0)
@@ -70,7 +69,9 @@ def _find(components: Components, file: FeatureFile, rows: np.ndarray) -> None:
         advance(1)
 
 
-def _numbers(file: FeatureFile, rows: np.ndarray, components: Components) -> tuple[Tensor, Tensor]:
+def _numbers(
+    file: FeatureFile | JoinedFeatures, rows: np.ndarray, components: Components
+) -> tuple[Tensor, Tensor]:
     """The :func:`roots` of the readouts of ``rows`` (rows, L'), and what each number weighs (L')."""
     numbers = torch.empty(len(rows), len(components.mean))
     weights = torch.empty(0)

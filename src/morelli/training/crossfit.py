@@ -21,7 +21,7 @@ from morelli.network.backbone.map_statistics import StatisticsLayout, deviations
 from morelli.network.network import Network
 from morelli.prediction.model import Model
 from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
-from morelli.training.features import FeatureFile
+from morelli.training.features import FeatureFile, JoinedFeatures
 from morelli.training.fit import fit
 
 MOST_EPOCHS = 6  # wrong labels are learned by heart later than the rest
@@ -84,7 +84,8 @@ def fit_fold(
     vocabularies = {str(task): model.vocabularies[task] for task in recipe.tasks}
     torch.manual_seed(recipe.seed * 1000 + fold)
     backbone = model.network.backbone
-    backbone.mean, backbone.std = model.mean, model.std  # type: ignore[assignment]
+    first = backbone.each()[0]
+    first.mean, first.std = model.mean, model.std  # type: ignore[assignment]
     network = Network(recipe, vocabularies, backbone=backbone, components=model.network.components)
     resume = (folder / "checkpoints" / "last.ckpt").exists()
     fit(recipe, collection, network, folder, resume, resume_command)
@@ -92,7 +93,7 @@ def fit_fold(
 
 
 def pooled_statistics(
-    features: FeatureFile, rows: np.ndarray, layout: Sequence[StatisticsLayout] | None = None
+    features: FeatureFile | JoinedFeatures, rows: np.ndarray, layout: Sequence[StatisticsLayout] | None = None
 ) -> np.ndarray:
     """Mean and standard deviation of each channel over the map, or over each map of a readout of the given ``layout``,
     standardised over the works: (N, 2 C) float32."""

@@ -15,7 +15,7 @@ from morelli import recipe
 from morelli.collection.collection import Collection
 from morelli.network.artist_prior import PRIOR_ARTIST
 from morelli.preprocessing.pixels import decode, square, to_tensor
-from morelli.training.features import FeatureFile
+from morelli.training.features import FeatureFile, JoinedFeatures
 from morelli.workers import leave_signals, start_method
 
 Batch = tuple[
@@ -73,7 +73,9 @@ class Images(Dataset[Batch]):
 class Features(Dataset[Batch]):
     """Cached feature maps; with several views each epoch draws one for each work, by (seed, epoch, position)."""
 
-    def __init__(self, views: Sequence[FeatureFile], rows: np.ndarray, labels: Tensor, seed: int = 0) -> None:
+    def __init__(
+        self, views: Sequence[FeatureFile | JoinedFeatures], rows: np.ndarray, labels: Tensor, seed: int = 0
+    ) -> None:
         self.views, self.rows, self.labels, self.seed = list(views), rows, labels, seed
 
     def __len__(self) -> int:

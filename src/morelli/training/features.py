@@ -10,7 +10,7 @@ import ctypes
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,20 @@ class FeatureFile:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), C, h, w) float16; a copy."""
         return self.array[self.place[rows]]
+
+
+class JoinedFeatures:
+    """Features of several backbones, each in a file of its own, read side by side along the channels."""
+
+    def __init__(self, files: Sequence[FeatureFile]) -> None:
+        self.files = list(files)
+        shapes = [file.shape for file in self.files]
+        self.shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), C, h, w) float16; a copy."""
+        parts = [file.read(rows) for file in self.files]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def digest_of(module: nn.Module) -> str:

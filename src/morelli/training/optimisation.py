@@ -17,7 +17,7 @@ def parameter_groups(
     network: Network, loss: nn.Module, phase: Phase, weight_decay: float
 ) -> list[dict[str, Any]]:
     """Neck, heads and learned task weights at ``phase.lr``; backbone stages at ``backbone_lr`` (a tenth of
-    ``lr`` where not given), times ``decay`` for each stage further from the neck, and a backbone beside it all at
+    ``lr`` where not given), times ``decay`` for each stage further from the neck, and all further backbones at
     ``backbone_lr``. Biases and norms have no weight decay."""
     groups: list[dict[str, Any]] = []
     rest = [p for n, p in network.named_parameters() if not n.startswith("backbone.")]
@@ -26,8 +26,8 @@ def parameter_groups(
     base = phase.backbone_lr if phase.backbone_lr is not None else phase.lr / 10
     for depth, stage in enumerate(reversed(network.backbone.stages())):
         _add(groups, list(stage.parameters()), base * phase.decay**depth, weight_decay)
-    if network.backbone.beside is not None:
-        _add(groups, list(network.backbone.beside.parameters()), base, weight_decay)
+    for backbone in network.backbone.each()[1:]:
+        _add(groups, list(backbone.parameters()), base, weight_decay)
     return groups
 
 

@@ -18,7 +18,14 @@ from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
 from morelli.training.augment import TrainingView
 from morelli.training.data import Batch, Features, Images, label_table, loader
-from morelli.training.features import FeatureFile, cached_features, digest_of, digest_of_rows, feature_key
+from morelli.training.features import (
+    FeatureFile,
+    JoinedFeatures,
+    cached_features,
+    digest_of,
+    digest_of_rows,
+    feature_key,
+)
 from morelli.training.samplers import EpochBatches, balancing_weights
 
 
@@ -82,51 +89,68 @@ class Sources:
         columns = [labels[:, self.recipe.tasks.index(task)] for task in self.recipe.sampler.balance]
         return balancing_weights(columns, self.recipe.sampler.power) if columns else None
 
-    def _clean(self) -> FeatureFile:
+    def _clean(self) -> FeatureFile | JoinedFeatures:
         """Features of every work of the collection, as evaluation sees them."""
         rows = self.collection.rows("all")
         return clean_features(self.collection, self._model(), rows, self.recipe)
 
-    def _views(self, augment: Augment) -> list[FeatureFile]:
+    def _views(self, augment: Augment) -> list[FeatureFile | JoinedFeatures]:
         """One file of augmented features for each view, of the training works."""
         model = self._model()
-        files = []
-        for number in range(augment.views):
-            view = TrainingView(augment, self.recipe.image)
-            data = Images(
-                self.collection, self.train_rows, self.train_labels, self.recipe.image, view, number
-            )
-            shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
-            key = _key(self.collection, model, self.train_rows, self.recipe, shown, number)
-            key = _condensed(key, model)
-            title = f"caching features, view {number + 1} of {augment.views}"
-            batches = partial(_rest, data, self.recipe)
-            compute = partial(_features, model, len(self.train_rows), model.features)
-            folder = self.collection.folder / "features"
-            files.append(cached_features(folder, key, self.train_rows, batches, compute, title))
-        return files
+        shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
+        return [self._view(model, augment, number, shown) for number in range(augment.views)]
+
+    def _view(
+        self, model: Model, augment: Augment, number: int, shown: object
+    ) -> FeatureFile | JoinedFeatures:
+        view = TrainingView(augment, self.recipe.image)
+        rows, image = self.train_rows, self.recipe.image
+        data = Images(self.collection, rows, self.train_labels, image, view, number)
+        title = f"caching features, view {number + 1} of {augment.views}"
+        if model.network.components is None:
+            return _by_backbone(self.collection, model, data, self.recipe, shown, number, title)
+        keys = backbone_keys(self.collection, model, rows, self.recipe, shown, number)
+        return cached_features(
+            self.collection.folder / "features",
+            feature_key(*keys, digest_of(model.network.components)),
+            rows,
+            partial(_rest, data, self.recipe),
+            partial(_features, model, len(rows), model.features),
+            title,
+        )
 
     def _model(self) -> Model:
         return Model(self.network, self.recipe, self.network.vocabularies, *self.network.colours)
 
 
-def backbone_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
-    """What the backbone gives of ``rows`` as evaluation sees them, cached; made where it is not there yet."""
+def backbone_features(
+    collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe
+) -> FeatureFile | JoinedFeatures:
+    """What the backbones give of ``rows`` as evaluation sees them, each backbone's share cached apart; made where it
+    is not there yet."""
     data = Images(collection, rows, torch.zeros(len(rows), 1, dtype=torch.int64), recipe.image)
-    key = backbone_key(collection, model, rows, recipe)
-    batches = partial(_rest, data, recipe)
-    compute = partial(_features, model, len(rows), model.raw_features)
-    return cached_features(collection.folder / "features", key, rows, batches, compute)
+    return _by_backbone(collection, model, data, recipe, "clean", 0, "caching features")
 
 
-def clean_features(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> FeatureFile:
+def _by_backbone(
+    collection: Collection, model: Model, data: Images, recipe: Recipe, view: object, number: int, title: str
+) -> FeatureFile | JoinedFeatures:
+    keys, files = backbone_keys(collection, model, data.rows, recipe, view, number), []
+    for place, key in enumerate(keys):
+        name = f"{title} of {recipe.backbones[place].name}" if len(keys) > 1 else title
+        compute = partial(_features, model, len(data.rows), partial(model.part, place))
+        batches = partial(_rest, data, recipe)
+        files.append(cached_features(collection.folder / "features", key, data.rows, batches, compute, name))
+    return files[0] if len(files) == 1 else JoinedFeatures(files)
+
+
+def clean_features(
+    collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe
+) -> FeatureFile | JoinedFeatures:
     """As :func:`backbone_features`, but what the neck reads: where there are components, these."""
     if model.network.components is None:
         return backbone_features(collection, model, rows, recipe)
-    folder, key = (
-        collection.folder / "features",
-        _condensed(backbone_key(collection, model, rows, recipe), model),
-    )
+    key = _neck_key(collection, model, rows, recipe)
 
     def batches(done: int) -> Iterable[tuple[Tensor, Tensor]]:
         raw = backbone_features(collection, model, rows, recipe)
@@ -138,15 +162,22 @@ def clean_features(collection: Collection, model: Model, rows: np.ndarray, recip
         with torch.inference_mode():
             return model.network.condense(piece.to(model.device))
 
+    folder = collection.folder / "features"
     return cached_features(folder, key, rows, batches, compute, "caching components")
 
 
-def existing_features(collection: Collection, model: Model) -> FeatureFile | None:
+def existing_features(collection: Collection, model: Model) -> FeatureFile | JoinedFeatures | None:
     """The cached features of the whole collection that this model's neck reads, if some run has made them."""
-    rows = collection.rows("all")
-    key = _condensed(backbone_key(collection, model, rows, model.recipe), model)
-    path = collection.folder / "features" / f"{key}.npy"
-    return FeatureFile(path, rows) if path.exists() else None
+    rows, folder = collection.rows("all"), collection.folder / "features"
+    if model.network.components is None:
+        keys = backbone_keys(collection, model, rows, model.recipe)
+    else:
+        keys = [_neck_key(collection, model, rows, model.recipe)]
+    paths = [folder / f"{key}.npy" for key in keys]
+    if not all(path.exists() for path in paths):
+        return None
+    files = [FeatureFile(path, rows) for path in paths]
+    return files[0] if len(files) == 1 else JoinedFeatures(files)
 
 
 def _features(model: Model, images: int, read: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
@@ -161,24 +192,30 @@ def _rest(data: Images, recipe: Recipe, done: int) -> Iterable[tuple[Tensor, Ten
     return loader(rest, 64, recipe.training.workers)
 
 
-def backbone_key(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> str:
-    """Of the file of :func:`backbone_features`."""
-    return _key(collection, model, rows, recipe, "clean", 0)
-
-
-def _condensed(key: str, model: Model) -> str:
-    """The key of what the neck reads, where ``key`` is that of what the backbone gives."""
-    components = model.network.components
-    return key if components is None else feature_key(key, digest_of(components))
-
-
-def _key(
-    collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe, view: object, number: int
-) -> str:
-    backbone = recipe.backbone
-    shape = backbone.model_dump_json(
-        exclude={"weights": True, "components": True, "beside": {"weights", "components"}}
-    )
+def backbone_keys(
+    collection: Collection,
+    model: Model,
+    rows: np.ndarray,
+    recipe: Recipe,
+    view: object = "clean",
+    number: int = 0,
+) -> list[str]:
+    """The keys of each backbone's share of the features: of all that it depends on, and nothing of the others."""
+    extractor = model.network.backbone
     look = (recipe.image.model_dump_json(), model.mean, model.std, model.precision)
-    where = (collection.fingerprint, digest_of(model.network.backbone), shape)
-    return feature_key(*where, *look, digest_of_rows(rows), view, number)
+    features = recipe.features.model_dump_json(exclude={"components"})
+    keys = []
+    for place, (settings, backbone) in enumerate(zip(recipe.backbones, extractor.each(), strict=True)):
+        own = (settings.model_dump_json(exclude={"weights"}), digest_of(backbone))
+        recolour = extractor.recolour[place].flatten().tolist() if place else None
+        grid = None if extractor.layout else extractor.join_on
+        where = (collection.fingerprint, digest_of_rows(rows), view, number)
+        keys.append(feature_key(*own, recolour, grid, features, *look, *where))
+    return keys
+
+
+def _neck_key(collection: Collection, model: Model, rows: np.ndarray, recipe: Recipe) -> str:
+    """The key of the components of all backbones' features."""
+    assert model.network.components is not None
+    keys = backbone_keys(collection, model, rows, recipe)
+    return feature_key(*keys, digest_of(model.network.components))

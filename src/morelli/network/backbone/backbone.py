@@ -1,4 +1,4 @@
-"""The backbone: any timm model, cut after a stage, as a map from images (B, 3, H, W) to (B, C, h, w)."""
+"""A backbone: any timm model, cut after one stage or several, from images (B, 3, H, W) to maps (B, C, h, w)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from morelli import recipe
 from morelli.errors import RecipeError, WeightsError
-from morelli.network.backbone.map_statistics import MapStatistics, StatisticsLayout
 from morelli.network.backbone.trunk import create_trunk, feature_maps, inner_stages, ordered_units
 from morelli.network.backbone.weights import ADVICE, find_file, fingerprint, load_file, pretrained_trunk
 
@@ -24,32 +21,20 @@ Make = Callable[[nn.Module], "Backbone"]
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W), normalised with ``mean`` and ``std``, to features (B, C, h, w).
+    """Images (B, 3, H, W), normalised with ``mean`` and ``std``, to a map (B, C, h, w) of each stage chosen.
 
-    ``channels`` is C and ``grid`` (h, w) at the size it was built for; ``mean`` and ``std`` (red, green,
-    blue; of values 0–1) are what its weights expect and may be set anew; ``weights_used`` says where they
-    come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``patches`` the trunk sees
-    patches × patches pieces of the image apart, and their maps, averaged to grid × grid, are laid side by side.
-
-    Maps of several stages, and those of a backbone ``beside`` this one, are joined on the grid of the last stage; with
-    ``statistics`` they are read out instead (:class:`~morelli.network.backbone.map_statistics.MapStatistics`), and
-    ``layout`` says what stands where in the result (B, L, 1, 1). Where ``flip_average``, the result is the mean of
-    that for the image and of that for its mirror image, turned back.
+    ``mean`` and ``std`` (red, green, blue; of values 0–1) are what its weights expect and may be set anew;
+    ``weights_used`` says where they come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``grid``
+    maps are averaged to grid × grid. With ``patches`` the trunk sees patches × patches pieces of the image apart, and
+    their maps, averaged to grid × grid (1 where not given), are laid side by side. ``inner`` are the stages of an uncut
+    trunk that are given beside its last.
     """
 
     def __init__(
-        self,
-        trunk: nn.Module,
-        image_size: int,
-        grid: int | None = None,
-        patches: int | None = None,
-        beside: Backbone | None = None,
-        statistics: bool = False,
-        inner: Sequence[int] = (),
-        flip_average: bool = False,
+        self, trunk: nn.Module, grid: int | None = None, patches: int | None = None, inner: Sequence[int] = ()
     ) -> None:
         super().__init__()
-        self.trunk, self.beside, self.inner, self.flip_average = trunk, beside, list(inner), flip_average
+        self.trunk, self.inner = trunk, list(inner)
         self.patches = patches or 1
         grid = grid or 1 if patches else grid
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if grid else nn.Identity()
@@ -57,67 +42,16 @@ class Backbone(nn.Module):
         self.mean: Colour = tuple(config["mean"])
         self.std: Colour = tuple(config["std"])
         self.weights_used = "none"
-        self._frozen = 0
+        self.frozen = 0  # stages that do not learn, from the input on
         self._freeze_batch_norm = False
-        if beside is not None:  # kept with the weights: it depends on both backbones' colours
-            self.register_buffer("recolour", torch.zeros(2, 3, 1, 1))
-            self.expect(self.mean, self.std)
-        self.readout: MapStatistics | None = None
-        with torch.no_grad():
-            blank = torch.zeros(1, 3, image_size, image_size)
-            own = self.eval()._own_maps(blank)
-            self.deepest = len(own) - 1  # of the maps, its own last stage's
-            maps = own + self._maps_beside(blank)
-            if statistics:
-                self.readout = MapStatistics([each.shape[1] for each in maps])
-            shape = self.read_out(maps).shape
-        self.train()
-        self.channels = int(shape[1])
-        self.grid: tuple[int, int] = (int(shape[2]), int(shape[3]))
 
-    @property
-    def layout(self) -> list[StatisticsLayout] | None:
-        """What stands where in a readout; None where the result is a map."""
-        return self.readout.parts if self.readout else None
-
-    def expect(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Says with which colours the images come, so that a backbone beside gets them with its own."""
-        if self.beside is not None:
-            numbers = torch.tensor([mean, std, self.beside.mean, self.beside.std]).view(4, 3, 1, 1)
-            self.recolour = torch.stack([numbers[1], numbers[0] - numbers[2]]) / numbers[3]
-
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        features = self.read_out(self.maps(images))
-        if not self.flip_average:
-            return features
-        return (features + self.read_out(self.maps(images.flip(3))).flip(3)) / 2
-
-    def maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """The map of each stage, then those of the backbone beside; pooled where a grid is set."""
-        return self._own_maps(images) + self._maps_beside(images)
-
-    def _maps_beside(self, images: Tensor) -> list[Tensor]:
-        if self.beside is None:
-            return []
-        scale, shift = self.recolour
-        return self.beside.maps(images * scale + shift)
-
-    def _own_maps(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         n = self.patches
         if n == 1:
             return [self.pool(each) for each in feature_maps(self.trunk, images, self.inner)]
         pieces = images.unflatten(3, (n, -1)).unflatten(2, (n, -1))  # (B, 3, n, H/n, n, W/n)
         pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
         return [self._side_by_side(self.pool(each)) for each in feature_maps(self.trunk, pieces, self.inner)]
-
-    def read_out(self, maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B C h w"]:
-        """What the neck reads of :meth:`maps`: their statistics, or all of them joined on one grid."""
-        if self.readout is not None:
-            return self.readout(maps)
-        if len(maps) == 1:
-            return maps[0]
-        height, width = maps[self.deepest].shape[2:]
-        return torch.cat([adaptive_avg_pool2d(each, (height, width)) for each in maps], dim=1)
 
     def _side_by_side(self, maps: Tensor) -> Tensor:
         n = self.patches
@@ -145,18 +79,16 @@ class Backbone(nn.Module):
                 f"phases: train={train}, but the backbone has {len(stages)} stages; choose 0 to that"
             )
         learning = {"none": 0, "all": len(stages)}.get(train, train) if isinstance(train, str) else train
-        self._frozen = len(stages) - int(learning)
-        if self.beside is not None:
-            self.beside.set_trainable("none" if self._frozen else "all", freeze_batch_norm)
+        self.frozen = len(stages) - int(learning)
         self._freeze_batch_norm = freeze_batch_norm
         for position, stage in enumerate(stages):
-            stage.requires_grad_(position >= self._frozen)
+            stage.requires_grad_(position >= self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:
         """As torch's, except that frozen stages and frozen batch norms stay in evaluation mode."""
         super().train(mode)
-        for stage in self.stages()[: self._frozen]:
+        for stage in self.stages()[: self.frozen]:
             stage.eval()
         if self._freeze_batch_norm:
             for module in self.modules():
@@ -178,12 +110,9 @@ def build_backbone(
     """
     choices = [settings.weights] if isinstance(settings.weights, str) else settings.weights
     trunk = create_trunk(settings, image_size // (settings.patches or 1))
-    beside = build_backbone(settings.beside, image_size, weights_dirs) if settings.beside else None
 
     def make(trunk: nn.Module) -> Backbone:
-        statistics, inner = settings.readout == "statistics", inner_stages(settings)
-        shape = (image_size, settings.grid, settings.patches)
-        return Backbone(trunk, *shape, beside, statistics, inner, settings.flip_average)
+        return Backbone(trunk, settings.grid, settings.patches, inner_stages(settings))
 
     failures = []
     for choice in choices:

@@ -180,8 +180,8 @@ def build_neck(
     """
     if layout and settings.kind != "statistics":
         raise RecipeError(
-            f"neck.kind: {settings.kind} reads a map, but backbone.readout is statistics; set neck.kind=statistics, "
-            "neck.kind=mlp with backbone.components, or backbone.readout=map"
+            f"neck.kind: {settings.kind} reads a map, but features.readout is statistics; set neck.kind=statistics, "
+            "neck.kind=mlp with features.components, or features.readout=map"
         )
     if layout:
         return FusedNeck(settings, channels, None, layout)
@@ -192,7 +192,7 @@ def build_neck(
     if settings.kind == "mlp" and grid != (1, 1):
         raise RecipeError(
             f"neck.kind: mlp reads one vector, and the backbone gives a map of {grid[0]} × {grid[1]} cells; set "
-            "backbone.readout=statistics with backbone.components, or backbone.grid=1"
+            "features.readout=statistics with features.components, or backbone.grid=1"
         )
     neck = NECKS[settings.kind](settings, channels * (grid[1] if settings.tokens == "rows" else 1))
     if settings.statistics and not isinstance(neck, FusedNeck):

@@ -100,38 +100,45 @@ def human(count: int) -> str:
 
 
 def _trunk(facts: dict[str, Any]) -> list[_Block]:
-    image, backbone, neck = (facts.get(name) or {} for name in ("image", "backbone", "neck"))
-    size, patches, stage = image.get("size"), backbone.get("patches"), backbone.get("stage")
-    shape = _product(backbone.get("channels"), *(backbone.get("grid") or [None]))
-    read_out = backbone.get("readout") == "statistics"
-    weights = str(backbone.get("weights") or "").partition(" sha256:")[0]
+    image, features, neck = (facts.get(name) or {} for name in ("image", "features", "neck"))
+    backbones = facts.get("backbones") or [{}]
+    size, patches = image.get("size"), backbones[0].get("patches")
+    shape = _product(features.get("channels"), *(features.get("grid") or [None]))
+    statistics = features.get("readout") == "statistics"
+    weights = [str(each.get("weights") or "").partition(" sha256:")[0] for each in backbones]
     tokens, token_width, dim = neck.get("tokens"), neck.get("token_width"), neck.get("dim")
     held = _join(tokens and f"{tokens:,d}", token_width and f"of width {token_width:,d}", by=" ")
-    if read_out:
-        components = backbone.get("components")
-        held = (
-            token_width
-            and f"{token_width:,d} {'components of all statistics' if components else 'statistics'}"
-        )
+    if statistics:
+        kind = "components of all statistics" if features.get("components") else "statistics"
+        held = token_width and f"{token_width:,d} {kind}"
     return [
         _Block("Image", (size and f"{size} × {size}", size and "RGB pixels"), None, style.GREY, 1.1),
         _Block(
-            "Backbone",
+            "Backbone" if len(backbones) == 1 else "Backbones",
             (
-                _join(backbone.get("name"), _cut(stage)),
-                f"and {backbone['beside']} beside it" if backbone.get("beside") else None,
-                "mean of image and mirror image" if backbone.get("flip_average") else None,
+                *(_join(each.get("name"), _cut(each.get("stage"))) for each in backbones),
+                "mean of image and mirror image" if features.get("flip_average") else None,
                 patches and f"sees {patches} × {patches} patches, one by one",
-                weights and ("random weights" if weights == "none" else f"weights: {weights}"),
-                f"map {shape}" if shape and not read_out else None,
+                *(_weights(name) for name in dict.fromkeys(weights)),
+                f"map {shape}" if shape and not statistics else None,
             ),
-            _parameters(backbone, _trained(backbone.get("train"))),
+            _parameters({"parameters": _sum(backbones)}, _trained(facts.get("train"))),
             style.SKY,
             2.2,
         ),
-        _Block("Readout" if read_out else "Tokens", (held, _order(neck)), None, style.GREY, 1.45),
+        _Block("Statistics" if statistics else "Tokens", (held, _order(neck)), None, style.GREY, 1.45),
         _Block("Neck", (*_neck(neck), dim and f"vector of {dim:,d}"), _parameters(neck), style.PURPLE, 1.9),
     ]
+
+
+def _weights(name: str) -> str | None:
+    return (name and ("random weights" if name == "none" else f"weights: {name}")) or None
+
+
+def _sum(parts: Sequence[dict[str, Any]]) -> int | None:
+    """The parameters of several parts; None where one does not state its own."""
+    counts = [part.get("parameters") for part in parts]
+    return None if None in counts else sum(map(int, counts))  # type: ignore[arg-type]
 
 
 def _cut(stage: Any) -> str:
@@ -202,12 +209,12 @@ def _trained(phases: Sequence[int | str] | None) -> str | None:
 
 def _total(facts: dict[str, Any]) -> str | None:
     """All parameters together, and where it is certain how many of them learned."""
-    backbone = facts.get("backbone") or {}
+    backbone = {"parameters": _sum(facts.get("backbones") or [{}])}
     others = [facts.get("neck") or {}, *(head or {} for head in (facts.get("heads") or {}).values())]
     counts: list[Any] = [part.get("parameters") for part in (backbone, *others)]
     if None in counts or len(counts) < 3:
         return None
-    phases = set(map(str, backbone.get("train") or []))
+    phases = set(map(str, facts.get("train") or []))
     said = f"{human(sum(counts))} parameters in all"
     if "all" in phases:
         return f"{said}, all of them trained"

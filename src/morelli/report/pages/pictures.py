@@ -155,8 +155,8 @@ def _architecture(run: Path) -> dict[str, Any]:
     model = read_json(run / "model.json")
     facts = dict(model.get("architecture") or {})
     phases = (model.get("recipe") or {}).get("phases") or []
-    if facts.get("backbone") and phases:
-        facts["backbone"] = {"train": [phase.get("train", "none") for phase in phases]} | facts["backbone"]
+    if facts.get("backbones") and phases:
+        facts["train"] = [phase.get("train", "none") for phase in phases]
     return facts
 
 

@@ -11,6 +11,7 @@ import torch
 from tiny import BASE, morelli, painted_collection, recipe_file
 from torch import nn
 
+from morelli.collection.collection import Collection
 from morelli.errors import RecipeError
 from morelli.network.backbone.backbone import build_backbone
 from morelli.network.backbone.feature_extractor import FeatureExtractor, build_extractor
@@ -30,6 +31,7 @@ from morelli.prediction.trace import read_trace
 from morelli.recipe import Backbone, parse
 from morelli.training.crossfit import pooled_statistics
 from morelli.training.features import FeatureFile
+from morelli.training.sources import backbone_features
 
 SIDE = 64
 FIRST = {"name": "resnet18", "stage": [1, 2], "weights": "none"}
@@ -282,3 +284,43 @@ def test_the_whole_way_from_collection_to_report(tmp_path):
     work = next(iter((tmp_path / "p" / "wikiart").glob("*/*.jpg")))
     morelli(f"explain {run} '{work}'")
     assert (run / "report" / "index.html").is_file() and list((run / "explain").glob("*/trace_style.png"))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return Collection.open(painted_collection(tmp_path_factory.mktemp("few"), 40))
+
+
+def cached(collection, backbones, monkeypatch):
+    """The cached features of all works, and how many images each backbone read for them."""
+    torch.manual_seed(3)
+    recipe = parse(READER | {"backbones": backbones, "image": {"size": 32}}, "test")
+    network = Network(recipe, NAMES)
+    for module, seed in zip(
+        network.backbone.each(), [backbone["name"] for backbone in backbones], strict=True
+    ):
+        torch.manual_seed(len(seed))  # the same weights whichever backbones stand beside
+        for parameter in module.parameters():
+            parameter.data.normal_(0, 0.05)
+    model, read = Model(network, recipe, NAMES, *network.colours), []
+    part = Model.part
+    monkeypatch.setattr(Model, "part", lambda self, n, images: read.append(n) or part(self, n, images))
+    made = backbone_features(collection, model, collection.rows("all"), recipe)
+    monkeypatch.setattr(Model, "part", part)
+    return made.read(collection.rows("all")), read
+
+
+def test_features_of_each_backbone_are_cached_apart_and_another_combination_computes_nothing_anew(
+    few, monkeypatch
+):
+    third = {"name": "resnet10t", "stage": 1, "weights": "none"}
+    both, read = cached(few, TWO, monkeypatch)
+    assert set(read) == {0, 1}
+    again, read = cached(few, TWO, monkeypatch)
+    assert read == [] and np.array_equal(again, both)
+    alone, read = cached(few, [FIRST], monkeypatch)
+    assert read == [] and np.array_equal(alone, both[:, : alone.shape[1]])
+    more, read = cached(few, [FIRST, SECOND, third], monkeypatch)
+    assert set(read) == {2} and np.array_equal(more[:, : both.shape[1]], both)
+    with_third, read = cached(few, [FIRST, third], monkeypatch)
+    assert read == [] and with_third.shape[1] == alone.shape[1] + more.shape[1] - both.shape[1]

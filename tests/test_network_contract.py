@@ -23,6 +23,7 @@ from morelli.network.network import Network
 from morelli.recipe import Backbone, Head, Image, Neck, Phase, Recipe
 
 CHANNELS, WIDTH, CLASSES = 12, 8, 5
+OPTIONS = ("projection", "line_mean", "fuse", "attention_hidden", "layer_dropout")
 POOLS = get_args(Neck.model_fields["pool"].annotation)
 RECURRENT = [
     Neck(kind=kind, scan=scan, width=WIDTH, pool=pool, bidirectional=both, layers=2 if both else 1)
@@ -42,6 +43,18 @@ OTHERS += [
     for kind in ["lstm", "rowcol", "statistics"]
     for statistics in (["moments"], ["gram"], ["moments", "gram"])
 ]
+ROWCOLS = [
+    {"projection": 7},
+    {"line_mean": True},
+    {"fuse": "concat"},
+    {"attention_hidden": 0},
+    {"projection": 7, "line_mean": True, "fuse": "concat", "attention_hidden": 0, "layer_dropout": 0.2},
+    {"projection": 7, "fuse": "concat", "statistics": ["moments"], "fused": 9},
+]
+OTHERS += [Neck(kind="rowcol", width=WIDTH, layers=2, **options) for options in ROWCOLS]
+OTHERS += [
+    Neck(kind=kind, width=WIDTH, pool="attention", attention_hidden=0) for kind in ["lstm", "convlstm"]
+]
 HEADS = [Head(), Head(kind="mlp", widths=[7, 6]), Head(kind="residual-se", widths=[16, 6])]
 
 
@@ -51,6 +64,7 @@ def name_of(settings):
     return (
         f"{settings.kind}-{settings.scan}-{settings.pool}-{'both' if settings.bidirectional else 'one'}"
         + "".join(f"-{kind}" for kind in settings.statistics)
+        + "".join(f"-{option}" for option in OPTIONS if getattr(settings, option) != getattr(Neck(), option))
     )
 
 
@@ -110,7 +124,7 @@ def test_evaluation_is_deterministic_and_takes_each_work_by_itself(settings):
     torch.testing.assert_close(alone, once)
 
 
-@every_neck
+@pytest.mark.parametrize("settings", [s for s in RECURRENT + OTHERS if not s.projection], ids=name_of)
 def test_the_scale_of_the_features_does_not_matter(settings):
     neck = built(settings)[0].eval()
     torch.testing.assert_close(neck(1000 * maps()), neck(maps()), rtol=1e-3, atol=1e-4)

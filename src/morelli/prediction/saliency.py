@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from morelli.errors import UsageError
-from morelli.network.necks.neck import Neck, RowColumnNeck, TokenNeck
+from morelli.network.necks.neck import Neck, TokenNeck
 from morelli.network.necks.pooling import AttentionPool
+from morelli.network.necks.rowcol import RowColumnNeck
 from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
 from morelli.prediction.model import Model
@@ -174,6 +175,9 @@ def _log_probability(model: Model, images: Tensor, task: str, target: int) -> Te
 
 def _on_grid(neck: Neck, weights: Tensor, number: int, height: int, width: int) -> Tensor:
     """The weights of the neck's pool ``number``, (T,) in the order it was given the states, as (h, w)."""
+    if isinstance(neck, RowColumnNeck) and neck.line_mean:  # every cell of a line counts alike
+        share = weights / (width if number == 0 else height)
+        return (share[:, None] if number == 0 else share[None]).expand(height, width)
     if isinstance(neck, RowColumnNeck):
         return weights.view(height, width) if number == 0 else weights.view(width, height).t()
     if isinstance(neck, TokenNeck) and neck.rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 Task = Literal["artist", "style", "genre"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -79,6 +79,13 @@ class Neck(_Strict):
     ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
     channels. The kind ``statistics`` has nothing else (moments where none are named). Of this kind and of ``mlp`` there
     may be several ``members``, each with heads of its own, whose mean probabilities are the answer.
+
+    ``dropout`` acts on the neck's vector and between recurrent layers; ``layer_dropout`` is another rate for the
+    latter. Attention scores a state through a hidden layer of ``attention_hidden`` tanh units, or with 0 by one linear
+    layer. Three options are of ``rowcol`` alone. ``projection`` is the number of channels to which a 1 × 1 convolution
+    with batch norm and ReLU takes the map first, in place of the layer norm. ``line_mean`` takes the mean of the states
+    along each row and each column, so that attention weighs lines instead of cells. ``fuse: concat`` puts rows, columns
+    and the mean of the map side by side, 4 · width + channels, instead of mixing them by a linear layer.
     """
 
     kind: Literal["lstm", "gru", "mingru", "convlstm", "rowcol", "mean", "attention", "statistics", "mlp"] = (
@@ -96,6 +103,11 @@ class Neck(_Strict):
     fused: int = Field(512, ge=1, le=8192)
     input_dropout: Rate = 0.1
     members: int = Field(1, ge=1, le=32)
+    layer_dropout: Rate | None = None
+    attention_hidden: int = Field(128, ge=0, le=8192)
+    projection: int | None = Field(None, ge=1, le=8192)
+    line_mean: bool = False
+    fuse: Literal["linear", "concat"] = "linear"
 
     @model_validator(mode="after")
     def _members_fit(self) -> Neck:
@@ -105,6 +117,24 @@ class Neck(_Strict):
             )
         if self.statistics and self.kind == "mlp":
             raise ValueError("kind mlp reads one vector as it is; leave statistics out")
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Neck:
+        if self.kind != "rowcol":
+            for option in ("projection", "line_mean", "fuse"):
+                if getattr(self, option) != type(self).model_fields[option].default:
+                    raise ValueError(f"{option} is for kind rowcol, not for {self.kind}; leave it out")
+        if self.layer_dropout is not None and (
+            self.kind not in ("lstm", "gru", "mingru", "rowcol") or self.layers < 2
+        ):
+            raise ValueError(
+                "layer_dropout acts between the layers of lstm, gru, mingru or rowcol; set layers: 2 or more, or "
+                "leave it out"
+            )
+        pooled = self.pool == "attention" and self.kind in ("lstm", "gru", "mingru", "convlstm")
+        if self.attention_hidden != 128 and not (pooled or self.kind in ("rowcol", "attention")):
+            raise ValueError("attention_hidden is for necks that pool by attention; leave it out")
         return self
 
 
@@ -155,11 +185,29 @@ class Contrastive(_Strict):
     projection: int = Field(128, ge=2, le=4096)
 
 
+class ColourJitter(_Strict):
+    """How far colours move: ``brightness``, ``contrast`` and ``saturation`` are multiplied by 1 − x to 1 + x,
+    ``hue`` turns by −x to x of the colour circle."""
+
+    brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    hue: float = Field(0.0, ge=0, le=0.5)
+
+    def __bool__(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation or self.hue)
+
+
 class Augment(_Strict):
-    """Random changes to training images. ``crop`` is the smallest share of the area kept (1 = none),
-    ``colour`` the strength of brightness, contrast and saturation jitter, ``rotation`` in degrees,
-    ``erasing`` a probability, ``mixup`` and ``cutmix`` the α of their Beta. ``views`` is how many
-    augmented versions of each work a cache of frozen features holds.
+    """Random changes to training images. ``crop`` is the smallest share of the area kept (1 = none), of an aspect
+    ratio within ``crop_ratio``; it is taken ``crop_from`` the square that ``image.fit`` makes of a painting, or from
+    the whole painting. ``colour`` is one strength of brightness, contrast and saturation jitter, or a mapping
+    {brightness, contrast, saturation, hue}. ``rotation`` is in degrees, ``erasing`` a probability and ``erasing_area``
+    the largest share of the image erased. ``views`` is how many augmented versions of each work a cache of frozen
+    features holds.
+
+    ``mixup`` and ``cutmix`` are the α of their Beta (0 = none). Every batch is mixed, by one of the two where both are
+    given; ``mixup_probability`` and ``cutmix_probability`` are the shares of batches that each changes instead.
 
     ``mixstyle`` is the probability that a batch's feature maps swap part of their channel statistics with one
     another, ``mixstyle_alpha`` the α of that part's Beta; labels stay.
@@ -169,14 +217,52 @@ class Augment(_Strict):
 
     flip: bool = False
     crop: float = Field(1.0, gt=0, le=1)
-    colour: float = Field(0.0, ge=0, le=1)
+    crop_ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
+    crop_from: Literal["square", "painting"] = "square"
+    colour: ColourJitter = ColourJitter()
     rotation: float = Field(0.0, ge=0, le=180)
     erasing: float = Field(0.0, ge=0, le=1)
+    erasing_area: float = Field(0.33, gt=0.02, le=1)
     mixup: float = Field(0.0, ge=0)
     cutmix: float = Field(0.0, ge=0)
+    mixup_probability: float | None = Field(None, gt=0, le=1)
+    cutmix_probability: float | None = Field(None, gt=0, le=1)
     mixstyle: float = Field(0.0, ge=0, le=1)
     mixstyle_alpha: float = Field(0.1, gt=0)
     views: int = Field(1, ge=1, le=64)
+
+    @field_validator("colour", mode="before")
+    @classmethod
+    def _one_strength(cls, value: Any) -> Any:
+        if isinstance(value, dict | ColourJitter):
+            return value
+        try:
+            strength = float(value)
+        except (TypeError, ValueError):
+            strength = -1.0
+        if not 0 <= strength <= 1:
+            raise ValueError("give a strength from 0 to 1, or {brightness, contrast, saturation, hue}")
+        return ColourJitter(brightness=strength, contrast=strength, saturation=strength)
+
+    @model_validator(mode="after")
+    def _crop_and_mixing_fit(self) -> Augment:
+        if self.crop_ratio[0] > self.crop_ratio[1]:
+            raise ValueError("crop_ratio is the smallest and the largest ratio, in this order")
+        if self.crop == 1 and (self.crop_from != "square" or self.crop_ratio != (3 / 4, 4 / 3)):
+            raise ValueError(
+                "crop_from and crop_ratio are of a random crop; set crop below 1, or leave them out"
+            )
+        if not self.erasing and self.erasing_area != 0.33:
+            raise ValueError("erasing_area is of erasing; set erasing, or leave erasing_area out")
+        shares = {"mixup": self.mixup_probability, "cutmix": self.cutmix_probability}
+        for kind, share in shares.items():
+            if share is not None and not getattr(self, kind):
+                raise ValueError(f"{kind}_probability is of {kind}; set {kind} to its α, or leave it out")
+            if share is None and getattr(self, kind) and any(shares.values()):
+                raise ValueError(f"{kind} has no probability; set {kind}_probability, or {kind}: 0")
+        if sum(share or 0 for share in shares.values()) > 1:
+            raise ValueError("mixup_probability and cutmix_probability are more than 1 together; lower one")
+        return self
 
     @property
     def changes_pixels(self) -> bool:
@@ -201,7 +287,8 @@ class Optimizer(_Strict):
 class Schedule(_Strict):
     """Learning-rate schedule of one phase. ``warmup`` is in epochs; ``gamma`` is the exponential's factor
     an epoch; ``factor`` and ``patience`` (epochs) belong to plateau; ``floor`` is the lowest share of the
-    rate."""
+    rate. ``length`` is in how many epochs a cosine falls to its floor, where that is more than the phase has, which
+    then ends above it. The rate changes at every step, or with ``interval: epoch`` only where an epoch begins."""
 
     kind: Literal["constant", "cosine", "exponential", "plateau", "one-cycle"] = "cosine"
     warmup: float = Field(0.0, ge=0)
@@ -209,6 +296,18 @@ class Schedule(_Strict):
     factor: float = Field(0.1, gt=0, lt=1)
     patience: int = Field(3, ge=0)
     floor: float = Field(0.0, ge=0, lt=1)
+    length: int | None = Field(None, ge=1)
+    interval: Literal["step", "epoch"] = "step"
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> Schedule:
+        if self.length is not None and self.kind != "cosine":
+            raise ValueError(f"length is for kind cosine, not for {self.kind}; leave it out")
+        if self.interval == "epoch" and (self.warmup or self.kind in ("constant", "plateau")):
+            raise ValueError(
+                "interval: epoch is for cosine, exponential and one-cycle without a warm-up; leave it out"
+            )
+        return self
 
 
 class Phase(_Strict):
@@ -223,6 +322,15 @@ class Phase(_Strict):
     freeze_batch_norm: bool = False
     schedule: Schedule = Schedule()
     augment: Augment | None = None
+
+    @model_validator(mode="after")
+    def _schedule_is_as_long(self) -> Phase:
+        if self.schedule.length is not None and self.schedule.length < self.epochs:
+            raise ValueError(
+                f"schedule.length {self.schedule.length} is less than the {self.epochs} epochs of the phase; set "
+                "it to as many or more, or leave it out"
+            )
+        return self
 
 
 class Training(_Strict):

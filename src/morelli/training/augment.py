@@ -18,9 +18,13 @@ class TrainingView:
     def __init__(self, settings: recipe.Augment, image: recipe.Image) -> None:
         self.image = image
         self.crop = settings.crop < 1
+        self.crop_from = settings.crop_from
         steps: list[torch.nn.Module] = []
         if self.crop:
-            steps.append(v2.RandomResizedCrop(image.size, scale=(settings.crop, 1.0), antialias=True))
+            share = (settings.crop, 1.0)
+            steps.append(
+                v2.RandomResizedCrop(image.size, scale=share, ratio=settings.crop_ratio, antialias=True)
+            )
         if settings.flip:
             steps.append(v2.RandomHorizontalFlip())
         if settings.rotation:
@@ -28,14 +32,16 @@ class TrainingView:
                 v2.RandomRotation(settings.rotation, v2.InterpolationMode.BILINEAR, fill=(124, 116, 104))
             )
         if settings.colour:
-            steps.append(v2.ColorJitter(settings.colour, settings.colour, settings.colour))
+            steps.append(v2.ColorJitter(**settings.colour.model_dump()))
         self.steps = v2.Compose(steps) if steps else None
-        self.erase = v2.RandomErasing(settings.erasing, value=116) if settings.erasing else None
+        area = (0.02, settings.erasing_area)
+        self.erase = v2.RandomErasing(settings.erasing, area, value=116) if settings.erasing else None
 
     def __call__(self, picture: PIL.Image) -> Tensor:
-        # a crop is taken from all the pixels there are
-        side = max(self.image.size, min(picture.size)) if self.crop else self.image.size
-        picture = square(picture, self.image.model_copy(update={"size": side}))
+        if self.crop_from == "square":
+            # a crop is taken from all the pixels there are
+            side = max(self.image.size, min(picture.size)) if self.crop else self.image.size
+            picture = square(picture, self.image.model_copy(update={"size": side}))
         if self.steps is not None:
             picture = self.steps(picture)
         pixels = to_tensor(picture)
@@ -46,7 +52,7 @@ def mix(
     inputs: Tensor, labels: Tensor, settings: recipe.Augment, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, float]:
     """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) of a batch with a permutation of itself; where both
-    are asked for, each batch takes one of them by chance.
+    are asked for, each batch takes one of them by chance, or neither where their probabilities leave a rest.
 
     Args:
         inputs: (B, C, H, W) images or feature maps.
@@ -55,10 +61,9 @@ def mix(
     Returns:
         The mixed inputs, the permuted labels and λ, the share of the first labels (1 when nothing was mixed).
     """
-    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, kind) > 0]
-    if not kinds or len(inputs) < 2:
+    kind = _draw_kind(settings, rng) if len(inputs) > 1 else None
+    if kind is None:
         return inputs, labels, 1.0
-    kind = kinds[int(rng.integers(len(kinds)))]
     alpha = getattr(settings, kind)
     share = float(rng.beta(alpha, alpha))
     order = torch.from_numpy(rng.permutation(len(inputs))).to(inputs.device)
@@ -72,6 +77,18 @@ def mix(
     box = (..., slice(top, top + cut_h), slice(left, left + cut_w))
     mixed[box] = inputs[order][box]
     return mixed, labels[order], 1 - cut_h * cut_w / (height * width)
+
+
+def _draw_kind(settings: recipe.Augment, rng: np.random.Generator) -> str | None:
+    """Which of MixUp and CutMix changes a batch."""
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, kind) > 0]
+    if not kinds:
+        return None
+    shares = [getattr(settings, f"{kind}_probability") for kind in kinds]
+    if None in shares:  # the recipe gives all or none
+        return kinds[int(rng.integers(len(kinds)))]
+    place = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
+    return [*kinds, None][place]
 
 
 def mixstyle(maps: Tensor, settings: recipe.Augment, rng: np.random.Generator) -> Tensor:

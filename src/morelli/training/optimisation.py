@@ -42,14 +42,17 @@ def schedule_factor(settings: Schedule, epochs: int, steps_an_epoch: int) -> Cal
 
     Warm-up rises linearly from one step's share; then constant, half a cosine to ``floor``, ``gamma`` ** epoch
     (continuous), or one-cycle: up for 30 % of the phase, down by a cosine (Smith 2018). Plateau is the warm-up
-    alone: the rest follows the validation.
+    alone: the rest follows the validation. A cosine of a ``length`` of its own falls over so many epochs; with
+    ``interval`` epoch each step has the rate of the first step of its epoch.
     """
-    total = max(1, epochs * steps_an_epoch)
+    total = max(1, (settings.length or epochs) * steps_an_epoch)
     warm = round(settings.warmup * steps_an_epoch)
     if settings.kind == "one-cycle":
         warm = max(warm, round(0.3 * total))
 
     def factor(step: int) -> float:
+        if settings.interval == "epoch":
+            step -= step % steps_an_epoch
         if step < warm:
             return max(settings.floor, (step + 1) / (warm + 1))
         progress = (step - warm) / max(1, total - warm)

@@ -97,7 +97,9 @@ class Sources:
     def _views(self, augment: Augment) -> list[FeatureFile | JoinedFeatures]:
         """One file of augmented features for each view, of the training works."""
         model = self._model()
-        shown = augment.model_dump(exclude={"views", "mixup", "cutmix", "mixstyle", "mixstyle_alpha"})
+        # what changes batches changes no cached view
+        batchwise = {"mixup", "cutmix", "mixup_probability", "cutmix_probability"}
+        shown = augment.model_dump(exclude={"views", "mixstyle", "mixstyle_alpha"} | batchwise)
         return [self._view(model, augment, number, shown) for number in range(augment.views)]
 
     def _view(

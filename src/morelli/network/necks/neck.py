@@ -3,7 +3,8 @@
 ``lstm``, ``gru`` and ``mingru`` read the tokens along a scan, ``convlstm`` row after row, ``rowcol`` all
 rows and all columns side by side; ``mean`` and ``attention`` pool without recurrence, ``statistics`` has only
 the pooled statistics that any other neck may be fused with, and ``mlp`` one hidden layer. Every other neck normalises
-its tokens first, because the scale of features cut from an inner stage is arbitrary. All have ``dim``, their D.
+its tokens first, because the scale of features cut from an inner stage is arbitrary; only ``rowcol`` with a
+``projection`` leaves that to the projection's batch norm. All have ``dim``, their D.
 
 A new neck is one class and one entry of :data:`NECKS`.
 """
@@ -20,9 +21,10 @@ from morelli import recipe
 from morelli.errors import RecipeError
 from morelli.network.backbone.map_statistics import StatisticsLayout
 from morelli.network.necks.convlstm import RowConvLSTM
-from morelli.network.necks.mingru import MinGRU
 from morelli.network.necks.pooled_necks import FusedNeck, HiddenLayer, Neck
 from morelli.network.necks.pooling import AttentionPool, MeanPool
+from morelli.network.necks.recurrence import build_recurrence
+from morelli.network.necks.rowcol import RowColumnNeck
 from morelli.network.necks.scan import rows_as_tokens, scan
 
 
@@ -55,11 +57,11 @@ class RecurrentNeck(TokenNeck):
 
     def __init__(self, settings: recipe.Neck, channels: int) -> None:
         super().__init__(settings, channels)
-        self.rnn = _recurrent(settings, channels, settings.bidirectional)
+        self.rnn = build_recurrence(settings, channels, settings.bidirectional)
         self.dim = settings.width * (2 if settings.bidirectional else 1)
         self.pool: nn.Module | None = None
         if settings.pool != "last":
-            self.pool = AttentionPool(self.dim) if settings.pool == "attention" else MeanPool()
+            self.pool = _state_pool(settings, self.dim)
 
     def states(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
         """The hidden state after each token (forward and backward side by side)."""
@@ -74,41 +76,6 @@ class RecurrentNeck(TokenNeck):
             return states[:, -1]
         forward, backward = states.chunk(2, dim=-1)
         return torch.cat([forward[:, -1], backward[:, 0]], dim=-1)
-
-
-class RowColumnNeck(Neck):
-    """A bidirectional GRU along every row and another along every column; D = 2 · width.
-
-    The states of each are pooled by attention, and both are fused with the mean of the tokens, so that the
-    neck starts from what plain pooling knows. The design follows ReNet's sweeps in both axes (Visin et al.,
-    "ReNet: a recurrent neural network based alternative to convolutional networks", 2015), side by side
-    rather than stacked.
-    """
-
-    def __init__(self, settings: recipe.Neck, channels: int) -> None:
-        super().__init__()
-        self.dim = 2 * settings.width
-        self.norm = nn.LayerNorm(channels)
-        self.rows = _recurrent(settings, channels, bidirectional=True)
-        self.columns = _recurrent(settings, channels, bidirectional=True)
-        self.row_pool = AttentionPool(self.dim)
-        self.column_pool = AttentionPool(self.dim)
-        self.fuse = nn.Sequential(
-            nn.Linear(2 * self.dim + channels, self.dim), nn.LayerNorm(self.dim), nn.GELU()
-        )
-        self.dropout = nn.Dropout(settings.dropout)
-
-    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
-        batch, _, height, width = features.shape
-        cells = self.norm(features.permute(0, 2, 3, 1))
-        rows = self.rows(cells.flatten(0, 1))[0]
-        columns = self.columns(cells.transpose(1, 2).flatten(0, 1))[0]
-        parts = [
-            self.row_pool(rows.reshape(batch, height * width, self.dim)),
-            self.column_pool(columns.reshape(batch, height * width, self.dim)),
-            cells.mean(dim=(1, 2)),
-        ]
-        return self.dropout(self.fuse(torch.cat(parts, dim=-1)))
 
 
 class RowConvLSTMNeck(Neck):
@@ -127,7 +94,7 @@ class RowConvLSTMNeck(Neck):
         self.dim = settings.width * (2 if settings.bidirectional else 1)
         self.pool: nn.Module | None = None
         if settings.pool != "last":
-            self.pool = AttentionPool(self.dim) if settings.pool == "attention" else MeanPool()
+            self.pool = _state_pool(settings, self.dim)
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D"]:
@@ -147,7 +114,8 @@ class PoolNeck(TokenNeck):
     def __init__(self, settings: recipe.Neck, channels: int) -> None:
         super().__init__(settings, channels)
         self.dim = channels
-        self.pool = AttentionPool(channels) if settings.kind == "attention" else MeanPool()
+        attends = settings.kind == "attention"
+        self.pool = AttentionPool(channels, settings.attention_hidden) if attends else MeanPool()
 
     def embed(self, tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B D"]:
         return self.dropout(self.pool(self.norm(tokens)))
@@ -200,30 +168,5 @@ def build_neck(
     return neck
 
 
-def _recurrent(settings: recipe.Neck, channels: int, bidirectional: bool) -> nn.LSTM | nn.GRU | MinGRU:
-    if settings.kind == "mingru":
-        return MinGRU(channels, settings.width, settings.layers, bidirectional, settings.dropout)
-    kind = nn.LSTM if settings.kind == "lstm" else nn.GRU
-    rnn = kind(
-        channels,
-        settings.width,
-        num_layers=settings.layers,
-        batch_first=True,
-        bidirectional=bidirectional,
-        # torch warns about a dropout that has no second layer to act before
-        dropout=settings.dropout if settings.layers > 1 else 0.0,
-    )
-    _initialise(rnn)
-    return rnn
-
-
-def _initialise(rnn: nn.LSTM | nn.GRU) -> None:
-    """Orthogonal recurrences (Saxe et al., 2014), and an LSTM's forget gate open at first (bias 1;
-    Jozefowicz et al., 2015): both keep a long scan's first tokens alive in its last state."""
-    width = rnn.hidden_size
-    for name, parameter in rnn.named_parameters():
-        if name.startswith("weight_hh"):
-            for gate in parameter.data.split(width):
-                nn.init.orthogonal_(gate)
-        elif name.startswith("bias") and isinstance(rnn, nn.LSTM):
-            parameter.data[width : 2 * width] = 1.0 if name.startswith("bias_ih") else 0.0
+def _state_pool(settings: recipe.Neck, dim: int) -> nn.Module:
+    return AttentionPool(dim, settings.attention_hidden) if settings.pool == "attention" else MeanPool()

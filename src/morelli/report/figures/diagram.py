@@ -156,6 +156,7 @@ def _neck(neck: dict[str, Any]) -> tuple[str | None, ...]:
     both = kind == "rowcol" or neck.get("bidirectional")
     pooled = kind != "rowcol" and pool and _POOLS.get(pool, pool)
     return (
+        neck.get("projection") and f"projected to {neck['projection']:,d} channels",
         kind and _NECKS.get(kind, kind),
         *((_join(width and f"{width:,d} wide", deep), both and "both directions", pooled) if recurs else ()),
         kind == "mlp" and neck.get("fused") and f"{neck['fused']:,d} wide",

@@ -108,6 +108,11 @@ def test_a_neck_is_described_by_what_matters_to_its_kind(
     assert not any(part in everything for part in hidden)
 
 
+def test_a_projection_before_the_neck_is_shown_with_its_channels() -> None:
+    assert "projected to 1,320 channels" in said(neck={"kind": "rowcol", "projection": 1320})
+    assert "projected" not in said(neck={"kind": "rowcol", "projection": None})
+
+
 def test_a_part_without_parameters_is_not_said_to_be_trained() -> None:
     assert "0 parameters 27" not in said() and "0 parameters, trained" not in said(neck={"parameters": 0})
     assert "0 parameters" in said(neck={"parameters": 0})

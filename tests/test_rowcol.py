@@ -182,7 +182,8 @@ def test_the_public_recipes_build_the_public_network(task: str, trained: list[in
     assert [phase.epochs for phase in recipe.phases] == trained
     for phase in recipe.phases:
         network.backbone.set_trainable(phase.train)
-        frozen = [name for name, p in network.backbone.named_parameters() if not p.requires_grad]
-        stem = ["trunk.conv1.weight", "trunk.bn1.weight", "trunk.bn1.bias"]
+        (trunk,) = [each.trunk for each in network.backbone.modules() if hasattr(each, "trunk")]
+        frozen = [name for name, p in trunk.named_parameters() if not p.requires_grad]
+        stem = ["conv1.weight", "bn1.weight", "bn1.bias"]
         assert frozen == ([] if phase.train == "all" else stem)
     assert recipe.sampler.balance == [task] and recipe.sampler.power == 1

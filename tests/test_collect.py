@@ -291,6 +291,22 @@ def test_a_tables_own_split_is_kept(clean: Path, tmp_path: Path) -> None:
     assert list(collection.table.set_index("id").loc[frame["Path"], "split"]) == wanted
 
 
+def test_columns_of_a_table_that_bear_our_names_are_renamed_and_class_names_have_no_line_breaks(
+    clean: Path, tmp_path: Path
+) -> None:
+    frame = table_of(clean).assign(width="12 cm", group=7, place="Paris")
+    frame["Style"] = frame["Style"].replace({"Cubism": "Cubism\nanalytic", "Baroque": "Baroque; late"})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    collection, ledger = gather(clean, tmp_path / "c", lists=None, table=tmp_path / "t.csv")
+    table = pd.read_parquet(tmp_path / "c" / "collection.parquet")
+    assert (table["source_width"] == "12 cm").all() and (table["source_group"] == "7").all()
+    assert table["width"].between(8, 200).all() and (table["place"] == "Paris").all()
+    assert {name for name, _ in ledger.entries["renamed-column"]} == {"width", "group"}
+    assert {"Cubism analytic", "Baroque; late"} <= set(collection.vocabularies["style"])
+    assert [name for name, _ in ledger.entries["line-break"]] == ["style Cubism analytic"]
+    assert [name for name, _ in ledger.entries["odd-class-name"]] == ["style Baroque; late"]
+
+
 def test_class_folders_become_a_collection(clean: Path, tmp_path: Path) -> None:
     collection, _ = gather(clean, tmp_path / "c", lists=None)
     assert "Art_Nouveau" in collection.vocabularies["style"] and len(collection.table) == 160
@@ -388,3 +404,72 @@ def test_a_collection_begun_anew_is_none_until_it_is_whole(
         Collection.open(tmp_path / "c")
     gather(clean, tmp_path / "c", size=24)
     assert Collection.open(tmp_path / "c").info["size"] == 24
+
+
+@pytest.mark.parametrize("split", ["70/15/15", "official", "artist-disjoint", "85/15/0"])
+def test_works_keep_the_splits_of_an_earlier_collection(split: str, planted: Path, tmp_path: Path) -> None:
+    every, _ = gather(planted, tmp_path / "every", split=split)
+    ids = list(every.table["id"])
+    (tmp_path / "images").symlink_to(planted / "wikiart")
+    frame = pd.DataFrame({"path": every.table["file"].str.removeprefix(f"{planted / 'wikiart'}/")})
+    for task in TASKS:
+        names = np.array([*every.vocabularies[task], None], dtype=object)
+        frame[task] = names[every.table[task]]
+    frame["artist"] = every.table["artist_name"]
+    frame["split"] = every.table["official"]
+
+    def part(rows: slice, out: str, **options: object) -> Collection:
+        frame.iloc[rows].to_csv(tmp_path / f"{out}.csv", index=False)
+        table = {"lists": None, "table": tmp_path / f"{out}.csv", "processes": 1}
+        return gather(planted, tmp_path / out, **table | options)[0]
+
+    before = part(slice(5, None), "before", split=split)
+    after = part(slice(0, len(ids) - 5), "after", splits_from=tmp_path / "before", seed=1)
+    assert after.info["split"] == split
+    was, now = (dict(zip(c.table["id"], c.table["split"], strict=True)) for c in (before, after))
+    assert len(set(now) - set(was)) == 5 and len(set(was) - set(now)) == 5
+    assert {name: now[name] for name in now if name in was} == {n: s for n, s in was.items() if n in now}
+    used = after.table[after.table["split"] != "none"]
+    assert used.groupby("group")["split"].nunique().max() == 1
+
+
+def test_an_earlier_collection_of_another_split_or_of_other_works_is_refused(
+    clean: Path, tmp_path: Path
+) -> None:
+    gather(clean, tmp_path / "c", processes=1)
+    shutil.copytree(tmp_path / "c", tmp_path / "others")
+    table = pd.read_parquet(tmp_path / "c" / "collection.parquet")
+    table.assign(id="elsewhere/" + table["id"]).to_parquet(tmp_path / "others" / "collection.parquet")
+    for wrong, error, message in (
+        (
+            {"splits_from": tmp_path / "c", "split": "official"},
+            UsageError,
+            "was split 70/15/15; leave out one",
+        ),
+        ({"splits_from": tmp_path / "others"}, DataError, "others: has none of these works, such as"),
+        ({"splits_from": tmp_path / "nowhere"}, UsageError, "--splits-from .*nowhere: no such collection"),
+    ):
+        with pytest.raises(error, match=message):
+            gather(clean, tmp_path / "d", **wrong)
+    assert not (tmp_path / "d" / "collection.json").exists()
+
+
+def test_new_labels_in_memory_take_the_artists_name_along_in_its_spelling(
+    clean: Path, tmp_path: Path
+) -> None:
+    collection, _ = gather(clean, tmp_path / "c", artists="official", processes=1)
+    labels = collection.labels("artist").copy()
+    names = collection.vocabularies["artist"]
+    spelt = collection.table.loc[labels == 1, "artist_name"].iloc[0]
+    assert spelt != names[1], "the lists and the file names spell artists differently"
+    row = int(np.flatnonzero(labels == 0)[0])
+    labels[row] = 1
+    changed = collection.with_labels("artist", labels)
+    assert changed.table["artist_name"][row] == spelt and changed.labels("artist")[row] == 1
+    same = np.arange(len(labels)) != row
+    assert (changed.table["artist_name"] == collection.table["artist_name"])[same].all()
+    assert collection.labels("artist")[row] == 0, "the collection itself stays"
+    style = np.full(len(labels), 0)
+    other = changed.with_labels("style", style, ["One"])
+    assert other.vocabularies["style"] == ["One"] and (other.labels("style") == 0).all()
+    assert (other.table["artist_name"] == changed.table["artist_name"]).all()

@@ -1,8 +1,10 @@
 """Names: mojibake, keys that survive mirrors, artists out of file names."""
 
+import pandas as pd
 import pytest
 
 from morelli.collection.names import (
+    artist_names,
     artist_of,
     class_key,
     folder_class,
@@ -61,7 +63,7 @@ def test_artist_is_read_from_artgan_file_names_only(name: str, artist: str | Non
 
 
 @pytest.mark.parametrize(
-    "word", ["", " ", None, float("nan"), "Unknown Artist", "unknown_genre", "N/A", "-1"]
+    "word", ["", " ", None, float("nan"), pd.NA, "Unknown Artist", "unknown_genre", "N/A", "-1"]
 )
 def test_words_that_say_nothing_are_unknown(word: object) -> None:
     assert is_unknown(word)
@@ -75,3 +77,19 @@ def test_classes_match_across_spellings() -> None:
     assert class_key("Vincent_van_Gogh") == class_key("vincent-van-gogh")
     assert class_key("Art_Nouveau_Modern") == class_key("Art Nouveau")
     assert folder_class("Rococo") == "Rococo"
+
+
+def test_class_keys_keep_the_letters_of_every_script() -> None:
+    assert class_key("Gréta Ünal") == class_key("greta_unal")
+    assert class_key("葛飾 北斎") == class_key("葛飾北斎") != class_key("歌川広重")
+    assert class_key("王 A") != class_key("李 A") and class_key("Илья Репин") == class_key("илья-репин")
+    assert class_key("राजा") != class_key("रज")
+
+
+def test_an_artist_has_one_spelling_whoever_wrote_it() -> None:
+    labels = ["Claude_Monet", None, "Claude_Monet", "Berthe_Morisot", None, None]
+    names = ["claude-monet", "claude monet", None, None, float("nan"), "claude-monet"]
+    artists = artist_names(labels, names)
+    assert artists == ["claude-monet", "claude-monet", "claude-monet", "Berthe_Morisot", None, "claude-monet"]
+    # the class label decides who it is
+    assert artist_names(["Claude_Monet", None], ["edgar-degas", "claude-monet"]) == ["claude-monet"] * 2

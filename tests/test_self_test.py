@@ -121,6 +121,19 @@ def test_the_wrong_labels_are_those_that_were_planted_and_only_in_the_tasks_aske
     assert (noisy.labels("style") == true["style"]).all()
 
 
+def test_a_planted_artist_is_spelt_as_the_artists_other_works_are(
+    made: dict[str, Any],
+) -> None:
+    given = job.crossfit(made["run"])
+    spelt = [name.replace("painter-", "Painter ") for name in given.collection.table["artist_name"]]
+    given.collection.table["artist_name"] = spelt
+    self_test(made["run"], rates=(0.05,), kinds=("symmetric",), tasks=["artist"])
+    (noisy,) = made["fits"]
+    assert set(noisy.table["artist_name"]) == set(spelt)
+    classes = [NAMES["artist"][k].replace("painter-", "Painter ") for k in noisy.labels("artist")]
+    assert noisy.table["artist_name"].tolist() == classes
+
+
 def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str, Any]) -> None:
     first = self_test(made["run"], rates=(0.1,), kinds=("symmetric",))
     assert len(made["fits"]) == 1 and set(first["tasks"]) == {"artist", "style"}

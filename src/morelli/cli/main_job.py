@@ -65,14 +65,21 @@ def collect(
     hub: Annotated[str | None, typer.Option(help="A Hub data set, or a local copy of one.")] = None,
     folders: Annotated[str, typer.Option(help="What class folders mean: style, genre or artist.")] = "style",
     size: Annotated[int, typer.Option(help="Short side of the prepared images, in pixels.")] = 256,
-    split: Annotated[str, typer.Option(help="70/15/15, official or artist-disjoint.")] = "70/15/15",
+    split: Annotated[
+        str | None,
+        typer.Option(help="70/15/15 (the default), official or artist-disjoint.", show_default=False),
+    ] = None,
+    splits_from: Annotated[
+        Path | None, typer.Option(help="An earlier collection, whose works keep their splits.")
+    ] = None,
     artists: Annotated[str, typer.Option(help="names (of files) or official (the artist lists).")] = "names",
     min_works: Annotated[int, typer.Option(help="Rarer classes become unknown.")] = 10,
     top_artists: Annotated[int | None, typer.Option(help="Keep only the most represented artists.")] = None,
     only: Annotated[list[str], typer.Option(help="task=Class,Class: keep only these works.")] = [],  # noqa: B006
     subset: Annotated[int | None, typer.Option(help="A random subset of this many works.")] = None,
     corrections: Annotated[
-        Path | None, typer.Option(help="An audit's candidates.csv with the column correct_label filled in.")
+        Path | None,
+        typer.Option(help="An audit's candidates.csv, correct_label filled in: a class, unknown or keep."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split and the subset.")] = 0,
     max_pixels: Annotated[int, typer.Option(help="Larger images are rejected.")] = 250_000_000,
@@ -93,7 +100,7 @@ def collect(
     chosen = dict(_pair(text) for text in only)
     sources = {"images": images, "lists": lists, "table": table, "hub": hub, "folders": folders}
     choice = {"artists": artists, "min_works": min_works, "top_artists": top_artists, "only": chosen}
-    choice |= {"corrections": corrections}
+    choice |= {"corrections": corrections, "splits_from": splits_from}
     how = {"size": size, "split": split, "subset": subset, "seed": seed, "max_pixels": max_pixels}
     options = CollectOptions(out=out, processes=processes, overwrite=overwrite, **sources, **choice, **how)  # type: ignore[arg-type]
     collection, ledger = work(options)

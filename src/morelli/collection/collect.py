@@ -1,10 +1,9 @@
-"""From any layout to one collection: read, filter, verify and prepare, find near-duplicates, split, write."""
+"""Makes a collection of any layout: read, correct, choose, verify and prepare, find near-duplicates, split, write."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,111 +11,73 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.collection import VERSION, Collection
-from morelli.collection.corrections import apply_corrections, read_corrections
-from morelli.collection.duplicates import group, near_duplicate_pairs
-from morelli.collection.filters import choose, drop_rare, forget_unseen_artists, number_labels
-from morelli.collection.images import MAX_PIXELS
+from morelli.collection.corrections import apply_corrections, read_corrections, verified_column
+from morelli.collection.duplicates import near_duplicate_pairs, pairs_among, second_styles
+from morelli.collection.filters import (
+    choose,
+    drop_rare,
+    forget_unseen_artists,
+    mend_class_names,
+    number_labels,
+)
 from morelli.collection.ledger import Ledger
+from morelli.collection.names import artist_names
+from morelli.collection.options import CollectOptions, check_options, split_setting
 from morelli.collection.preparing import fingerprint, prepare_all, thumbnails
 from morelli.collection.sources.artgan import read_artgan
 from morelli.collection.sources.hub import read_hub
 from morelli.collection.sources.table import read_folders, read_table
-from morelli.collection.splits import SPLITS, artist_disjoint, parse_split, stratified
+from morelli.collection.splits import assign_splits, parse_split
 from morelli.console import say
-from morelli.errors import DataError, UsageError
+from morelli.errors import DataError
 from morelli.files import atomic_write, make_folder, write_json
 from morelli.recipe import TASKS
 
-_LEAST = {
-    "size": 16,
-    "min_works": 1,
-    "subset": 1,
-    "top_artists": 1,
-    "max_pixels": 64,
-    "processes": 1,
-    "seed": 0,
-}
-
-
-@dataclass(frozen=True)
-class CollectOptions:
-    """What ``morelli collect`` was asked for; see its ``--help``."""
-
-    images: Path | None
-    out: Path
-    lists: Path | None = None
-    table: Path | None = None
-    hub: str | None = None
-    folders: str = "style"
-    size: int = 256
-    split: str = "70/15/15"
-    artists: str = "names"
-    min_works: int = 10
-    top_artists: int | None = None
-    only: dict[str, list[str]] = field(default_factory=dict)
-    subset: int | None = None
-    seed: int = 0
-    max_pixels: int = MAX_PIXELS
-    processes: int | None = None
-    overwrite: bool = False
-    corrections: Path | None = None
+_OWN_COLUMNS = {"shard", "row", "width", "height", "phash", "look", "style_also", "group", "split"}
 
 
 def collect(options: CollectOptions) -> tuple[Collection, Ledger]:
     """Makes the collection ``options.out``; a second call after an interruption goes on where it stopped.
 
+    The splits are drawn from the labels as the source gives them, so that a correction moves no other work. With
+    ``splits_from``, works of that earlier collection keep their splits.
+
     Raises :class:`UsageError` for options that do not fit together and :class:`DataError` where no usable work
     remains.
     """
-    _check(options)
-    kind, shares = parse_split(options.split)
+    check_options(options)
+    earlier = None if options.splits_from is None else Collection.open(options.splits_from, "--splits-from")
+    split = split_setting(options, earlier)
     make_folder(options.out, "--out")
     ledger = Ledger()
-    works, data = _read_source(options, ledger)
+    given, data = _read_source(options, ledger)
+    works = given = _consistent(given, ledger)
     if options.corrections is not None:
         corrections = read_corrections(options.corrections)
-        works = apply_corrections(works, corrections, options.corrections, ledger)
-    works = choose(works, options.only, options.subset, options.top_artists, options.seed, ledger)
-    if works.empty:
-        _fail_empty(ledger, options.out)
-    works = _prepare(works, data, options, ledger)
-    if works.empty:
-        _fail_empty(ledger, options.out)
+        works = apply_corrections(given, corrections, options.corrections, ledger)
+    asked = (options.only, options.subset, options.top_artists, options.seed)
+    # ``basis`` has the source's labels, from which the splits are drawn; None where no label was corrected
+    works, basis = choose(given, works, *asked, ledger)
+    _check_usable(works, options, ledger)
+    if earlier is not None:
+        _report_kept(works, earlier)
+    wanted = works if basis is None else given[given["id"].isin({*works["id"], *basis["id"]})]
+    facts = _prepare(wanted.reset_index(drop=True), set(works["id"]), data, options, ledger)
+    works = _with_facts(works, facts)
+    _check_usable(works, options, ledger)
     works = drop_rare(works, options.min_works, ledger)
     vocabularies = number_labels(works)
     if not any(vocabularies.values()):
         raise DataError(
             f"--min-works {options.min_works}: no class has that many of the {len(works):,} works; give a smaller one"
         )
-    thumbs = thumbnails(options.out / "images", works.pop("place").to_numpy())
-    looks = fingerprint(options.size, works["id"], thumbs)
-    works = _split(works, thumbs, kind, shares, options.seed, ledger)
-    if kind == "artist-disjoint":
+    if basis is not None:
+        basis = drop_rare(_with_facts(basis, facts), options.min_works, Ledger())
+        number_labels(basis)
+    works, images = _split(works, basis, facts, earlier, split, options, ledger)
+    if split == "artist-disjoint":
         works, vocabularies = forget_unseen_artists(works, vocabularies)
-    return _write(works, vocabularies, looks, options, ledger), ledger
-
-
-def _check(options: CollectOptions) -> None:
-    given = [name for name in ("lists", "table", "hub") if getattr(options, name) is not None]
-    if len(given) > 1:
-        raise UsageError(f"--{given[0]} and --{given[1]}: give only one source of labels")
-    if options.images is None and options.hub is None:
-        raise UsageError("IMAGES: give the folder that holds the images, or --hub NAME")
-    if options.images is not None and not options.images.is_dir():
-        kind = "is a file, not a folder" if options.images.exists() else "no such folder"
-        raise UsageError(f"IMAGES {options.images}: {kind}; give the folder that holds the images")
-    if options.hub is not None and options.images is not None:
-        raise UsageError(f"IMAGES {options.images}: not wanted beside --hub, which brings its own images")
-    for name, low in _LEAST.items():
-        value = getattr(options, name)
-        if value is not None and value < low:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least {low}")
-    if options.size > 4096:
-        raise UsageError(f"--size {options.size}: must be at most 4096")
-    if options.artists not in ("names", "official"):
-        raise UsageError(f"--artists {options.artists}: must be names or official")
-    if options.folders not in TASKS:
-        raise UsageError(f"--folders {options.folders}: must be artist, style or genre")
+    return _write(works, vocabularies, images, split, options, ledger), ledger
 
 
 def _read_source(options: CollectOptions, ledger: Ledger) -> tuple[pd.DataFrame, Any]:
@@ -130,8 +91,21 @@ def _read_source(options: CollectOptions, ledger: Ledger) -> tuple[pd.DataFrame,
     return read_folders(options.images, options.folders, options.artists, ledger), None
 
 
-def _prepare(works: pd.DataFrame, data: Any, options: CollectOptions, ledger: Ledger) -> pd.DataFrame:
-    """Adds the columns of the prepared images; works whose image fails are dropped and reported."""
+def _consistent(works: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Names mended, one spelling an artist, and columns of the source that bear a name of ours renamed."""
+    for name in sorted(_OWN_COLUMNS & set(works.columns)):
+        ledger.add("renamed-column", name, f"now source_{name}")
+    works = works.rename(columns={name: f"source_{name}" for name in _OWN_COLUMNS})
+    works = mend_class_names(works, ledger)
+    works["artist_name"] = artist_names(list(works["artist"]), list(works["artist_name"]))
+    return works.assign(**{verified_column(task): False for task in TASKS})
+
+
+def _prepare(
+    works: pd.DataFrame, chosen: set[str], data: Any, options: CollectOptions, ledger: Ledger
+) -> pd.DataFrame:
+    """``id``, the columns of the prepared image and its ``look`` (row among the images that succeeded) of each work
+    whose image succeeds; repairs and rejections of ``chosen`` works are reported."""
 
     def source(index: int) -> Path | bytes:
         if data is None:
@@ -150,15 +124,23 @@ def _prepare(works: pd.DataFrame, data: Any, options: CollectOptions, ledger: Le
         options.processes,
         options.overwrite,
     )
-    for name, reason, error in zip(works["id"], facts["reason"], facts["error"], strict=True):
+    reported = facts.assign(id=works["id"])[works["id"].isin(chosen)]
+    for name, reason, error in zip(reported["id"], reported["reason"], reported["error"], strict=True):
         if reason:
             ledger.add(reason, name, error)
-    for name, repairs in zip(works["id"], facts["repairs"], strict=True):
+    for name, repairs in zip(reported["id"], reported["repairs"], strict=True):
         for repair in repairs.split():
             ledger.add(repair, name)
-    joined = pd.concat([works.reset_index(drop=True), facts.drop(columns=["error", "repairs"])], axis=1)
-    joined["place"] = np.arange(len(joined))
-    return joined[joined.pop("reason") == ""].reset_index(drop=True)
+    facts = facts.drop(columns=["error", "repairs"]).assign(id=works["id"], place=np.arange(len(facts)))
+    facts = facts[facts.pop("reason") == ""].reset_index(drop=True)
+    return facts.assign(look=np.arange(len(facts)))
+
+
+def _with_facts(works: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """The works whose image was prepared, with its columns."""
+    rows = pd.Index(facts["id"]).get_indexer(works["id"])
+    images = facts.drop(columns=["id", "place"]).iloc[rows[rows >= 0]]
+    return pd.concat([works[rows >= 0].reset_index(drop=True), images.reset_index(drop=True)], axis=1)
 
 
 def _stamp(files: pd.Series) -> str:
@@ -176,63 +158,38 @@ def _stamp(files: pd.Series) -> str:
 
 
 def _split(
-    works: pd.DataFrame, thumbs: np.ndarray, kind: str, shares: tuple[float, ...], seed: int, ledger: Ledger
-) -> pd.DataFrame:
-    pairs = near_duplicate_pairs(works["phash"].to_numpy(np.uint64), thumbs)
-    works = works.assign(style_also=_report_pairs(works, pairs, ledger))
-    groups = group(len(works), pairs)
-    labels = works[list(TASKS)].to_numpy(dtype=np.int64)
-    if kind == "stratified":
-        split = stratified(groups, labels, shares, seed)
-    elif kind == "artist-disjoint":
-        split = artist_disjoint(groups, list(works["artist_name"]), labels, shares, seed)
+    works: pd.DataFrame,
+    basis: pd.DataFrame | None,
+    facts: pd.DataFrame,
+    earlier: Collection | None,
+    split: str,
+    options: CollectOptions,
+    ledger: Ledger,
+) -> tuple[pd.DataFrame, str]:
+    """``works`` with ``style_also``, ``group`` and ``split``, and the fingerprint of their images."""
+    thumbs = thumbnails(options.out / "images", facts["place"].to_numpy())
+    alike = near_duplicate_pairs(facts["phash"].to_numpy(np.uint64), thumbs)
+    looks = works.pop("look").to_numpy()
+    pairs = pairs_among(alike, looks)
+    images = fingerprint(options.size, works["id"], thumbs if len(looks) == len(thumbs) else thumbs[looks])
+    works = works.assign(style_also=second_styles(works, pairs, ledger))
+    kind, shares = parse_split(split)
+    by = (kind, shares, options.seed, ledger)
+    table = None if earlier is None else earlier.table
+    if basis is None:
+        works = assign_splits(works, pairs, works, pairs, table, *by)
     else:
-        return _official(works.assign(group=groups), labels, seed, ledger)
-    return works.assign(group=groups, split=np.array(SPLITS)[split])
-
-
-def _official(works: pd.DataFrame, labels: np.ndarray, seed: int, ledger: Ledger) -> pd.DataFrame:
-    """The lists' validation half is the test; validation is carved out of their training half (85/15) unless
-    the source names all three. Training copies of a test work are left out (split ``none``)."""
-    said = works["official"].fillna("train").to_numpy()
-    if not works["official"].notna().any():
-        raise DataError("--split official: the source names no split; choose 70/15/15 or artist-disjoint")
-    three = "test" in said
-    held_out = said == ("test" if three else "val")
-    split = np.where(held_out, "test", said)
-    if not (three and "val" in said):
-        rest = np.flatnonzero(~held_out)
-        chosen = stratified(works["group"].to_numpy()[rest], labels[rest], (0.85, 0.15), seed)
-        split[rest] = np.array(SPLITS[:2])[chosen]
-    groups = works["group"].to_numpy()
-    for stronger, weaker in (("test", ("train", "val")), ("val", ("train",))):
-        leaks = np.isin(groups, groups[split == stronger]) & np.isin(split, weaker)
-        for name in works["id"].to_numpy()[leaks]:
-            ledger.add("duplicate-leak", name, f"looks like a {stronger} work")
-        split[leaks] = "none"
-    if not held_out.any():
+        works = assign_splits(works, pairs, basis, pairs_among(alike, basis["look"].to_numpy()), table, *by)
+    if kind == "official" and not (works["split"] == "test").any():
         say("--split official: none of these works is in the official test half, so there is no test split")
-    return works.assign(split=split)
-
-
-def _report_pairs(works: pd.DataFrame, pairs: np.ndarray, ledger: Ledger) -> np.ndarray:
-    """(N,) int32: the other style of a work that is filed under two (the first where there are more), −1 none."""
-    ids, styles = works["id"].to_numpy(), works["style"].to_numpy()
-    also = np.full(len(works), -1, dtype=np.int32)
-    for a, b in pairs:
-        ledger.add("near-duplicate", ids[a], ids[b])
-        same_name = ids[a].rpartition("/")[2] == ids[b].rpartition("/")[2]
-        if same_name and styles[a] != styles[b] and min(styles[a], styles[b]) >= 0:
-            ledger.add("two-styles", ids[a], ids[b])
-            for one, other in ((a, b), (b, a)):
-                also[one] = styles[other] if also[one] < 0 else min(also[one], styles[other])
-    return also
+    return works, images
 
 
 def _write(
     works: pd.DataFrame,
     vocabularies: dict[str, list[str]],
-    looks: str,
+    images: str,
+    split: str,
     options: CollectOptions,
     ledger: Ledger,
 ) -> Collection:
@@ -243,11 +200,12 @@ def _write(
         "version": VERSION,
         "works": len(works),
         "size": options.size,
-        "split": options.split,
+        "split": split,
         "seed": options.seed,
         "splits": {name: int(n) for name, n in works["split"].value_counts().items()},
         "vocabularies": vocabularies,
-        "images_fingerprint": looks,
+        "verified": {task: int(works[verified_column(task)].sum()) for task in TASKS},
+        "images_fingerprint": images,
     }
     ledger.write(out)
     (out / "collection.json").unlink(missing_ok=True)  # written last: it makes the folder a collection
@@ -257,7 +215,21 @@ def _write(
     return Collection(out, works, info)
 
 
-def _fail_empty(ledger: Ledger, out: Path) -> None:
-    ledger.write(out)
+def _report_kept(works: pd.DataFrame, earlier: Collection) -> None:
+    kept = int(works["id"].isin(earlier.table["id"]).sum())
+    if not kept:
+        raise DataError(
+            f"--splits-from {earlier.folder}: has none of these works, such as {works['id'].iat[0]}; give the "
+            "collection that was made of them before"
+        )
+    say(f"{kept:,} works have a split in {earlier.folder}, {len(works) - kept:,} are new")
+
+
+def _check_usable(works: pd.DataFrame, options: CollectOptions, ledger: Ledger) -> None:
+    if len(works):
+        return
+    ledger.write(options.out)
     counts = ", ".join(f"{k}: {v['count']}" for k, v in ledger.summary()["rejections"].items())
-    raise DataError(f"no usable work remains ({counts or 'the source is empty'}); see {out / 'report.md'}")
+    raise DataError(
+        f"no usable work remains ({counts or 'the source is empty'}); see {options.out / 'report.md'}"
+    )

@@ -1,4 +1,4 @@
-"""A collection on disk: a table of works (one row a painting, one split a painting), vocabularies and images."""
+"""Opens a collection: a table of works (one row a painting, one split a painting), vocabularies and images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morelli.collection.names import class_key
+from morelli.collection.corrections import verified_column
+from morelli.collection.names import artist_names, class_key
 from morelli.collection.store import ImageStore
 from morelli.errors import DataError, UsageError
 from morelli.files import read_json
@@ -20,7 +21,8 @@ _COLUMNS = ("id", "file", "artist", "style", "genre", "artist_name", "split", "s
 
 class Collection:
     """``table`` has the columns ``id, file, artist, style, genre, artist_name, split, group, shard, row, width,
-    height, phash`` and those of the source; labels are int32 numbers into ``vocabularies[task]``, −1 unknown."""
+    height, phash``, ``verified_TASK`` for each task and those of the source; labels are int32 numbers into
+    ``vocabularies[task]``, −1 unknown."""
 
     def __init__(self, folder: Path, table: pd.DataFrame, info: dict[str, Any]) -> None:
         self.folder = folder
@@ -80,11 +82,36 @@ class Collection:
         lookup = np.array([target.get(class_key(name), -1) for name in names] + [-1], dtype=np.int32)
         return lookup[own]
 
-    def prolific_artists(self, least: int) -> list[str]:
-        """The names of the artists of at least ``least`` training works, classes or not, in order."""
+    def verified(self, task: str) -> np.ndarray:
+        """(N,) bool: works whose label of ``task`` a person confirmed or corrected. All false in a collection that
+        records none."""
+        column = verified_column(task)
+        if column not in self.table:
+            return np.zeros(len(self.table), dtype=bool)
+        return self.table[column].to_numpy(dtype=bool)
+
+    def with_labels(self, task: str, labels: np.ndarray, vocabulary: list[str] | None = None) -> Collection:
+        """The same works with other ``labels`` (N,) of ``task``, in memory: class numbers into ``vocabulary`` (that of
+        the collection unless given), −1 unknown.
+
+        Where the artist changes, ``artist_name`` follows, spelt as the artist's other works spell it. Splits and
+        ``verified`` stay.
+        """
+        names = self.vocabularies[task] if vocabulary is None else vocabulary
+        changed = labels != self.labels(task, names)
+        table = self.table.assign(**{task: labels.astype(np.int32)})
+        if task == "artist":
+            new = np.array([*names, None], dtype=object)[labels]
+            written = np.where(changed, None, table["artist_name"])
+            table["artist_name"] = artist_names(np.where(changed, new, None), written)
+        info = self.info | {"vocabularies": self.vocabularies | {task: names}}
+        return Collection(self.folder, table, info)
+
+    def prolific_artists(self, min_works: int) -> list[str]:
+        """The names of the artists of at least ``min_works`` training works, classes or not, in order."""
         training = self.table["split"] == "train"
         counts = self.table.loc[training, "artist_name"].value_counts()
-        return sorted(str(name) for name in counts.index[counts >= least])
+        return sorted(str(name) for name in counts.index[counts >= min_works])
 
     def artist_labels(self, artists: list[str]) -> np.ndarray:
         """(N,) int32 numbers into ``artists``, −1 for works of others."""

@@ -1,7 +1,7 @@
-"""Corrections a person made: the labels of an audit's ``candidates.csv`` whose column ``correct_label`` was filled in.
+"""Applies a person's corrections to labels: the column ``correct_label`` of an audit's ``candidates.csv``, filled in.
 
-They are class names, applied to the table of works before classes are counted and numbered, so that a corrected work
-counts for its new class.
+They are class names, applied before classes are counted and numbered, so that a corrected work counts for its new
+class. A label that a person changed or confirmed is marked as verified.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.collection.ledger import Ledger
-from morelli.collection.names import class_key, is_unknown
+from morelli.collection.names import artist_names, class_key, is_unknown
 from morelli.errors import DataError, UsageError
 from morelli.recipe import TASKS
 
@@ -20,9 +20,15 @@ COLUMN = "correct_label"
 KEEP = "keep"
 
 
+def verified_column(task: str) -> str:
+    """The column of a collection's table that is true where a person confirmed or corrected the label of ``task``."""
+    return f"verified_{task}"
+
+
 def read_corrections(file: Path) -> pd.DataFrame:
     """The filled-in rows of a CSV or Parquet file with the columns ``id``, ``task`` and ``correct_label``: a table of
-    ``id``, ``task`` and ``label``, where ``unknown`` takes a label away (None) and rows that say ``keep`` are left out.
+    ``id``, ``task``, ``label`` and ``keep``. ``unknown`` takes a label away (None); ``keep``, in any case of letters,
+    confirms the one that is there (``label`` None, ``keep`` true).
 
     A file with columns ``id``, ``task``, ``label`` is read as well. A row given twice counts once. Raises
     :class:`UsageError` for a file that is not there and :class:`DataError` for one without these columns, with an
@@ -37,19 +43,20 @@ def read_corrections(file: Path) -> pd.DataFrame:
                 f"{file}: has no column {wanted}; give an audit's candidates.csv with it filled in"
             )
     cells = table[column].astype("string").str.strip()
-    filled = cells.notna() & (cells != "") & (cells.str.lower() != KEEP)
-    made = pd.DataFrame({"id": table["id"], "task": table["task"], "label": cells})[filled.fillna(False)]
-    made = made.astype({"id": "string", "task": "string"}).drop_duplicates()
-    for task in made["task"].unique():
+    keep = (cells.str.lower() == KEEP).fillna(False).astype(bool)
+    filled = (cells.notna() & (cells != "")).fillna(False)
+    rows = pd.DataFrame({"id": table["id"], "task": table["task"], "label": cells.mask(keep), "keep": keep})
+    rows = rows[filled].astype({"id": "string", "task": "string"}).drop_duplicates()
+    for task in rows["task"].unique():
         if task not in TASKS:
             raise DataError(f"{file}: its column task says {task}; it must be one of {', '.join(TASKS)}")
-    twice = made[made.duplicated(["id", "task"])]
+    twice = rows[rows.duplicated(["id", "task"])]
     if len(twice):
         raise DataError(
             f"{file}: {twice['id'].iloc[0]} has two corrections of its {twice['task'].iloc[0]}; leave one"
         )
-    labels = [None if is_unknown(label) else str(label) for label in made["label"]]
-    return made.assign(label=pd.Series(labels, index=made.index, dtype=object)).reset_index(drop=True)
+    labels = [None if is_unknown(label) else str(label) for label in rows["label"].astype(object)]
+    return rows.assign(label=pd.Series(labels, index=rows.index, dtype=object)).reset_index(drop=True)
 
 
 def apply_corrections(
@@ -58,8 +65,9 @@ def apply_corrections(
     """The table with the corrected labels; ``works`` has a column ``id`` and one of class names a task, None unknown.
 
     A label is written as the class is already spelt; a new class is allowed where no near spelling exists. The artist's
-    name goes with the artist. Each correction is noted in the ledger. Raises :class:`DataError` naming ``file`` where a
-    work is not in the table, or a label is probably a misspelt class.
+    name goes with the artist. ``verified_TASK`` becomes true for each work that has a row. Each correction and each
+    confirmation is noted in the ledger. Raises :class:`DataError` naming ``file`` where a work is not in the table, or
+    a label is probably a misspelt class.
     """
     works = works.copy()
     places = {name: place for place, name in enumerate(works["id"].astype(str))}
@@ -67,35 +75,47 @@ def apply_corrections(
         if name not in places:
             raise DataError(f"{file}: corrects {name}, which is not among these works; remove that row")
     for task, rows in corrections.groupby("task", sort=False):
-        there = {class_key(str(n)): str(n) for n in works[task].dropna().unique()}
-        labels = works[task].astype(object).to_list()
-        artists = works["artist_name"].astype(object).to_list() if "artist_name" in works else []
-        for name, given in zip(rows["id"], rows["label"], strict=True):
-            place, label = places[name], _spelt(given, there, str(task), file)
+        existing = _spellings(works, str(task))
+        labels, artists = works[task].astype(object).to_list(), works["artist_name"].astype(object).to_list()
+        verified = works.get(verified_column(str(task)), pd.Series(False, works.index)).to_numpy(copy=True)
+        for name, given, keep in zip(rows["id"], rows["label"], rows["keep"], strict=True):
+            place = places[name]
+            verified[place] = True
             before = labels[place]
-            if label == before or (label is None and pd.isna(before)):
+            label = before if keep else _spelt(given, existing, str(task), file)
+            if task == "artist" and label is None and not keep and pd.isna(before):
+                before = artists[place]  # an artist too rare to be a class, who is taken away
+            if keep or label == before or (label is None and pd.isna(before)):
+                ledger.add("verified", name, f"{task}: {'unknown' if pd.isna(before) else before}")
                 continue
             labels[place] = label
-            if task == "artist" and artists:
-                artists[place] = label
-            said = f"{task}: {'unknown' if pd.isna(before) else before} → {label or 'unknown'}"
-            ledger.add("corrected", name, said)
+            if task == "artist":
+                artists[place] = None  # the label says who it is now
+            change = f"{task}: {'unknown' if pd.isna(before) else before} → {label or 'unknown'}"
+            ledger.add("corrected", name, change)
         works[task] = labels
-        if task == "artist" and artists:
-            works["artist_name"] = artists
+        works[verified_column(str(task))] = verified
+        if task == "artist":
+            works["artist_name"] = artist_names(labels, artists)
     return works
 
 
-def _spelt(label: str | None, there: dict[str, str], task: str, file: Path) -> str | None:
+def _spellings(works: pd.DataFrame, task: str) -> dict[str, str]:
+    """{key: class as the works spell it}, artists too rare to be a class among them."""
+    columns = ("artist_name", "artist") if task == "artist" else (task,)
+    return {class_key(str(n)): str(n) for column in columns for n in works[column].dropna().unique()}
+
+
+def _spelt(label: str | None, existing: dict[str, str], task: str, file: Path) -> str | None:
     """The class as it is spelt among the works; a misspelt one is an error."""
     if label is None:
         return None
     key = class_key(label)
-    if key in there:
-        return there[key]
-    near = difflib.get_close_matches(key, there, n=1, cutoff=0.9)
+    if key in existing:
+        return existing[key]
+    near = difflib.get_close_matches(key, existing, n=1, cutoff=0.9)
     if near:
-        raise DataError(f"{file}: no work has the {task} {label}; did you mean {there[near[0]]}?")
+        raise DataError(f"{file}: no work has the {task} {label}; did you mean {existing[near[0]]}?")
     return label
 
 

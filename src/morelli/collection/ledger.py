@@ -21,8 +21,9 @@ REPAIRS = {
     "duplicate-row": "same path and label twice in a list; counted once",
     "contradiction": "one path, two labels of one task; label made unknown",
     "split-disagreement": "train in one task's list, validation in another's; one split chosen",
-    "duplicate-leak": "training copy of an official test work; left out of training",
+    "duplicate-leak": "copy of a work of another split; left out of every split",
     "unknown-label": "label says unknown; made unknown",
+    "line-break": "class name holds a line break; made a space",
     "rare-class": "class has too few works; label made unknown",
     "cmyk": "CMYK picture; converted to RGB",
     "greyscale": "greyscale picture; converted to RGB",
@@ -51,6 +52,10 @@ REJECTIONS = {
 }
 NOTES = {
     "corrected": "label corrected by a person (--corrections)",
+    "verified": "label confirmed by a person (--corrections: keep)",
+    "split-moved": "artist changed; moved to the split of that artist's works (artist-disjoint)",
+    "renamed-column": "column of the source bears the name of one of ours; renamed",
+    "odd-class-name": "class name holds '; ', which also joins the classes of a prediction set in CSV",
     "near-duplicate": "looks the same as another work; kept in the same split",
     "two-styles": "same work filed under two styles; both kept, in the same split",
 }

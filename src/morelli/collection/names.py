@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 FOLDER_ALIASES = {"art_nouveau_modern": "Art_Nouveau"}
 _UNKNOWN = {
-    *("", "-", "?", "n/a", "na", "nan", "none", "null", "unknown", "unknown artist", "unknown genre"),
+    *("", "-", "?", "n/a", "na", "<na>", "nan", "none", "null", "unknown", "unknown artist", "unknown genre"),
     *("unknown style", "anonymous", "unidentified", "-1"),
 }
 _ARTIST = re.compile(r"^(?P<artist>[^\W\d_A-Z][^_A-Z]*)_(?=.*[^\W\d_])", re.UNICODE)
@@ -16,9 +18,7 @@ _ARTIST = re.compile(r"^(?P<artist>[^\W\d_A-Z][^_A-Z]*)_(?=.*[^\W\d_])", re.UNIC
 
 def is_unknown(label: object) -> bool:
     """Whether a label cell says nothing: empty, NaN, "Unknown Artist", "n/a" and the like."""
-    if label is None or label != label:
-        return True
-    return str(label).strip().replace("_", " ").lower() in _UNKNOWN
+    return label is None or str(label).strip().replace("_", " ").lower() in _UNKNOWN
 
 
 def repair_mojibake(name: str) -> str:
@@ -77,8 +77,35 @@ def match_keys(path: str) -> tuple[str, str]:
 
 
 def class_key(name: str) -> str:
-    """The key by which classes of two collections are matched: "Vincent_van_Gogh" = "vincent-van-gogh"."""
-    return _plain(repair_mojibake(folder_class(name)))
+    """The key by which classes are matched whatever their spelling: case, accents and punctuation do not count, the
+    letters of every script do.
+
+    >>> class_key("Vincent_van_Gogh") == class_key("vincent-van-gogh"), class_key("王 A") == class_key("李 A")
+    (True, False)
+    """
+    folded = unicodedata.normalize("NFKD", repair_mojibake(folder_class(name)).lower())
+    return "".join(c for c in folded if c.isalnum() or _is_vowel_sign(c)) or folded
+
+
+def artist_names(labels: Sequence[object], names: Sequence[object]) -> list[str | None]:
+    """The artist of each work, (N,), with one spelling an artist; None where unknown.
+
+    The class label decides, and where it is unknown the name written beside it (of a file, or of an artist too rare
+    to be a class). An artist is spelt as most of ``names`` spell it, which keep the spelling of file names where
+    labels have that of a class list.
+
+    >>> artist_names(["Claude_Monet", None, None], ["paul-signac", "claude-monet", None])
+    ['claude-monet', 'claude-monet', None]
+    """
+    spellings = Counter(str(name) for name in names if not is_unknown(name))
+    of_key: dict[str, str] = {}
+    for name, _ in spellings.most_common():
+        of_key.setdefault(class_key(name), name)
+    spelt: dict[object, str | None] = {}
+    known = [name if is_unknown(label) else label for label, name in zip(labels, names, strict=True)]
+    for artist in set(known):
+        spelt[artist] = None if is_unknown(artist) else of_key.get(class_key(str(artist)), str(artist))
+    return [spelt[artist] for artist in known]
 
 
 def artist_of(file_name: str) -> str | None:
@@ -89,6 +116,11 @@ def artist_of(file_name: str) -> str | None:
     """
     found = _ARTIST.match(repair_mojibake(unicodedata.normalize("NFC", PurePosixPath(file_name).stem)))
     return found["artist"].replace("’", "'") if found else None
+
+
+def _is_vowel_sign(letter: str) -> bool:
+    """Whether a mark is a letter in its script (Devanagari, Thai, Hebrew …) and no accent of Latin, Greek, Cyrillic."""
+    return unicodedata.category(letter).startswith("M") and not "\u0300" <= letter <= "\u036f"
 
 
 def _plain(text: str) -> str:

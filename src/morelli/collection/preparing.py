@@ -194,7 +194,7 @@ def _check_plan(folder: Path, digest: str, overwrite: bool) -> None:
     if file.exists() and (folder.parent / "collection.json").exists() and not overwrite:
         raise UsageError(
             f"--out {folder.parent}: already holds a collection of other images or another size; choose another "
-            "folder, or add --overwrite"
+            f"folder (--splits-from {folder.parent} keeps the splits of its works), or add --overwrite"
         )
     # without it the folder is no collection: what is left of an older one would point at other images
     (folder.parent / "collection.json").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from morelli.collection.images import MAX_PIXELS, open_rgb
-from morelli.collection.matching import walk_images
+from morelli.collection.sources.matching import walk_images
 from morelli.console import progress, say
 from morelli.errors import ImageError, StoppedError, UsageError
 from morelli.evaluation.active_learning import labelling_value

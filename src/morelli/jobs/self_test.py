@@ -167,20 +167,14 @@ def _plant(
     given: CrossFit, tasks: list[str], setting: _Setting
 ) -> tuple[Collection, dict[str, NDArray[np.bool_]]]:
     """The collection with wrong labels, and which are wrong."""
-    collection = given.collection
-    works, vocabularies, planted = collection.table.copy(), dict(collection.vocabularies), {}
+    collection, planted = given.collection, {}
     for number, name in enumerate(tasks):
         task = given.predictions.tasks[name]
         confused = confused_with(task) if setting.kind == "confusing" else None
         seed = (setting.seed, number, round(1000 * setting.rate), KINDS.index(setting.kind))
-        works[name], planted[name] = inject_label_noise(
-            task.labels, len(task.names), setting.rate, seed, confused
-        )
-        vocabularies[name] = task.names
-        if name == "artist" and "artist_name" in works:  # by which other tasks know the artist
-            wrong = planted[name]
-            works.loc[wrong, "artist_name"] = [task.names[k] for k in works.loc[wrong, name]]
-    return Collection(collection.folder, works, collection.info | {"vocabularies": vocabularies}), planted
+        labels, planted[name] = inject_label_noise(task.labels, len(task.names), setting.rate, seed, confused)
+        collection = collection.with_labels(name, labels, task.names)
+    return collection, planted
 
 
 def _judge(

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.collection.ledger import Ledger
-from morelli.collection.matching import Disk
 from morelli.collection.names import artist_of, folder_class, is_unknown, repair_mojibake
+from morelli.collection.sources.matching import Disk
 from morelli.errors import DataError
 from morelli.recipe import TASKS
 

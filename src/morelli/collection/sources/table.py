@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from morelli.collection.ledger import Ledger
-from morelli.collection.matching import Disk, walk_and_report
 from morelli.collection.names import artist_of, folder_class, is_unknown
+from morelli.collection.sources.matching import Disk, walk_and_report
 from morelli.errors import DataError, UsageError
 from morelli.recipe import TASKS
 

@@ -21,7 +21,6 @@ from morelli.collection.collection import Collection
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation.predictions import read
 from morelli.jobs import similar as job
-from morelli.jobs import work_lookup
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.similar import show_similar, similar
@@ -328,46 +327,6 @@ def test_filters_leave_the_works_that_fit_in_the_order_they_had(world: Path) -> 
     assert 0 < len(fits - {work}) < len(full)
     found = [r["id"] for r in similar(world / "r", work, k=1000, where=where)["results"]]
     assert found == [name for name in full if name in fits]
-
-
-@pytest.mark.parametrize(
-    ("text", "fits"),
-    [
-        ("1890..1910", [1890, 1900, 1910]),
-        ("1910..", [1910, 1950]),
-        ("..1889", [1850, 1889]),
-        ("1900", [1900]),
-        ("1850,1910..1950", [1850, 1910, 1950]),
-    ],
-)
-@pytest.mark.parametrize("kind", [float, str])
-def test_a_range_of_numbers_holds_its_ends_and_no_unknown_one(
-    text: str, fits: list[int], kind: type, run: Path
-) -> None:
-    if kind is str and ".." not in text:
-        text = f"{text}..{text}"
-    years = [1850, 1889, 1890, 1900, 1910, 1950, None]
-    file = run.parent / "c" / "collection.parquet"
-    table = pd.read_parquet(file)
-    column = [None if years[row % 7] is None else kind(years[row % 7]) for row in range(len(table))]
-    table.assign(year=column).to_parquet(file)
-    mask = work_lookup.rows_where(Collection.open(run.parent / "c"), {"year": text})
-    assert mask.tolist() == [years[row % 7] in fits for row in range(len(table))]
-
-
-def test_filters_that_say_nothing_true_are_refused_with_a_suggestion(world: Path) -> None:
-    collection = Collection.open(world / "c")
-    style = collection.vocabularies["style"][0]
-    for where, message in (
-        ({"stile": style}, "has no column stile; did you mean style"),
-        ({"style": style[:-1]}, f"no work has the style {style[:-1]}; did you mean {style}"),
-        ({"width": "wide"}, "wide is neither a number nor a range"),
-        ({"style": " , "}, "gives no value"),
-        ({"width": "1..2"}, r"--where width=1\.\.2: no work of the collection fits"),
-        ({"artist": "nobody"}, "no work has the artist nobody"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            work_lookup.rows_where(collection, where)
 
 
 @pytest.mark.parametrize("by", ["id", "file"])

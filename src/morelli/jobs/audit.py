@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from morelli.collection.splits import check_split
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation import predictions as predictions_file
@@ -19,7 +20,6 @@ from morelli.evaluation.predictions import TaskPredictions
 from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
-from morelli.jobs.splits import check_split
 from morelli.report.figures.style import pretty
 from morelli.report.sections.reasons import reason
 

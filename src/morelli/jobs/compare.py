@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from morelli.collection.splits import check_split
 from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.predictions import Predictions
 from morelli.evaluation.scores.comparison import compare_task, share
 from morelli.files import atomic_write, make_folder, read_json, write_json
-from morelli.jobs.splits import check_split
 
 
 def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.collection import Collection
+from morelli.collection.splits import check_split
 from morelli.console import say
 from morelli.errors import DataError, MorelliError, RunError
 from morelli.evaluation.predictions import Predictions, TaskPredictions, read, write
@@ -17,7 +18,6 @@ from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, le
 from morelli.evaluation.scores.scores import either_scores, score, trust_scores
 from morelli.files import write_json
 from morelli.jobs.reading import read_rows
-from morelli.jobs.splits import check_split
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.report.pages.run import write_report

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from morelli.collection.splits import check_split
 from morelli.console import progress, say
 from morelli.errors import MorelliError, RunError, UsageError
 from morelli.files import make_folder
-from morelli.jobs.splits import check_split
 from morelli.report.figures.reading_trace import Reading
 from morelli.report.figures.saliency_map import Pixels
 from morelli.report.html import Missing, Section

@@ -11,15 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from morelli.collection import duplicates
 from morelli.collection.collection import Collection
 from morelli.collection.images import prepare
 from morelli.collection.names import class_key
+from morelli.collection.selection import artists_of, rows_by_artist, rows_where
 from morelli.console import say, show_table
 from morelli.errors import DataError, UsageError
 from morelli.evaluation.search.diversity import POOL, diverse
 from morelli.evaluation.search.search import Index
 from morelli.files import atomic_write, make_folder, write_json
-from morelli.jobs import work_lookup
 from morelli.jobs.reading import read_rows
 from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
 from morelli.prediction.model import Model, load_model
@@ -47,7 +48,7 @@ def similar(
     ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out; or None with
     an ``artist``, whose works' mean direction is the query. Without ``same_artist`` the works of the query's artist
     are left out too: the known one of a work, the network's answer for an image, the one given. ``where`` keeps the
-    works that fit (see :func:`morelli.jobs.work_lookup.rows_where`). ``diversity`` from 0 to 1 weighs unlikeness to
+    works that fit (see :func:`morelli.collection.selection.rows_where`). ``diversity`` from 0 to 1 weighs unlikeness to
     the works before against nearness (:mod:`morelli.evaluation.search.diversity`), among the nearest 10 ``k``; ranks
     then follow the choice, and distances may fall. ``near_duplicates=False`` leaves out the near-duplicates of the
     query, a painting.
@@ -66,9 +67,9 @@ def similar(
     row = None if query is None or Path(query).is_file() else row_of(query, collection)
     allowed = np.ones(len(collection.table), dtype=bool)
     if where:
-        allowed &= work_lookup.rows_where(collection, where)
+        allowed &= rows_where(collection, where)
     if artist is not None:
-        own = work_lookup.rows_by_artist(collection, artist)
+        own = rows_by_artist(collection, artist)
         index = open_index(run, model, collection)
         vector = index.vectors[own].mean(axis=0, keepdims=True)
         allowed &= ~own | same_artist
@@ -76,7 +77,7 @@ def similar(
         assert query is not None
         pixels = pixels_of(model, collection, query, row)
         if not near_duplicates:
-            allowed &= ~work_lookup.near_duplicates(collection, query, row)
+            allowed &= ~duplicates.near_duplicates(collection, query, row)
         index = open_index(run, model, collection)
         if not same_artist:
             allowed &= ~_by_the_artist(model, index, row, pixels)
@@ -193,7 +194,7 @@ def _describe(collection: Collection) -> pd.DataFrame:
         task: np.array([*collection.vocabularies.get(task, []), None], dtype=object)[collection.labels(task)]
         for task in TASKS
     }
-    names["artist"] = work_lookup.artists_of(collection)
+    names["artist"] = artists_of(collection)
     columns = {"id": table["id"], "path": table["file"], "split": table["split"]}
     texts = {name: column.astype(str) for name, column in columns.items()} | names
     return pd.DataFrame({name: pd.array(list(column), dtype="string") for name, column in texts.items()})

@@ -1,4 +1,4 @@
-"""One image file: verified by decoding, made RGB and upright, reduced to the prepared size."""
+"""Opens one image file: verifies it by decoding, makes it RGB and upright, reduces it to the prepared size."""
 
 from __future__ import annotations
 

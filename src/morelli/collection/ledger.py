@@ -1,4 +1,4 @@
-"""The ledger of a collection: every repair, rejection and note, by kind, with counts and examples."""
+"""Records every repair, rejection and note of a collection, by kind, with counts and examples."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Ledger:
         summary = self.summary()
         write_json(folder / "report.json", summary)
         write_text(folder / "report.md", _markdown(summary))
-        rows = [(kind, s, d) for kind, found in self.entries.items() for s, d in found]
+        rows = [(kind, s, d) for kind, entries in self.entries.items() for s, d in entries]
         with atomic_write(folder / "ledger.csv") as temporary:
             pd.DataFrame(rows, columns=["kind", "subject", "detail"]).to_csv(temporary, index=False)
 

@@ -1,4 +1,4 @@
-"""Repairing names: mojibake, apostrophes, accents lost by mirrors, words that mean "unknown"."""
+"""Repairs names: mojibake, apostrophes, accents lost by mirrors, words that mean "unknown"."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def artist_of(file_name: str) -> str | None:
     >>> artist_of("claude-monet_water-lilies-6.jpg"), artist_of("IMG_1234.jpg"), artist_of("dsc_0001.jpg")
     ('claude-monet', None, None)
     """
-    found = _ARTIST.match(repair_mojibake(unicodedata.normalize("NFC", PurePosixPath(file_name).stem)))
-    return found["artist"].replace("’", "'") if found else None
+    match = _ARTIST.match(repair_mojibake(unicodedata.normalize("NFC", PurePosixPath(file_name).stem)))
+    return match["artist"].replace("’", "'") if match else None
 
 
 def _is_vowel_sign(letter: str) -> bool:

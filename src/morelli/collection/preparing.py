@@ -1,4 +1,4 @@
-"""Preparing many images in parallel, shard by shard, so that an interrupted run goes on where it stopped."""
+"""Prepares many images in parallel, shard by shard, so that an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from morelli.workers import attend, interrupted_once, start_method
 
 SHARD, PIECE = 256, 16  # works a file, and works that a worker is handed at a time
 Job = tuple[str, Path | bytes]  # id, and where the image is
-Made = tuple[str, Prepared | ImageError]
+Result = tuple[str, Prepared | ImageError]
 
 
 def prepare_all(
@@ -105,8 +105,8 @@ def _run(
     pieces are back. Keeps few in flight: bytes of a hub data set are read only when they are needed."""
     folder, *how = settings
     pieces = ((n, at) for n in waiting for at in range(0, len(shards[n]), PIECE))
-    running: dict[Future[list[Made]], tuple[int, int]] = {}
-    back: dict[int, dict[int, list[Made]]] = {n: {} for n in waiting}
+    running: dict[Future[list[Result]], tuple[int, int]] = {}
+    back: dict[int, dict[int, list[Result]]] = {n: {} for n in waiting}
     try:
         while True:
             while len(running) < 4 * workers and (piece := next(pieces, None)) is not None:
@@ -121,7 +121,7 @@ def _run(
                 advance(len(done.result()))
                 if sum(map(len, back[number].values())) == len(shards[number]):
                     parts = back.pop(number)
-                    _write_shard(folder, number, [made for at in sorted(parts) for made in parts[at]])
+                    _write_shard(folder, number, [result for at in sorted(parts) for result in parts[at]])
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -135,28 +135,28 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _prepare_some(jobs: list[Job], size: int, max_pixels: int) -> list[Made]:
-    made: list[Made] = []
+def _prepare_some(jobs: list[Job], size: int, max_pixels: int) -> list[Result]:
+    results: list[Result] = []
     for name, source in jobs:
         try:
-            made.append((name, prepare(source, size, max_pixels)))
+            results.append((name, prepare(source, size, max_pixels)))
         except ImageError as error:
-            made.append((name, error))
-    return made
+            results.append((name, error))
+    return results
 
 
-def _write_shard(folder: Path, number: int, shard: list[Made]) -> None:
+def _write_shard(folder: Path, number: int, shard: list[Result]) -> None:
     facts: list[dict[str, Any]] = []
     images: list[bytes] = []
     names: list[str] = []
-    for name, made in shard:
+    for name, image in shard:
         fact: dict[str, Any] = {"shard": number, "row": -1, "error": "", "reason": "", "repairs": ""}
-        if isinstance(made, ImageError):
-            facts.append(fact | {"error": str(made), "reason": made.reason})
+        if isinstance(image, ImageError):
+            facts.append(fact | {"error": str(image), "reason": image.reason})
             continue
-        fact |= {"row": len(images), "width": made.width, "height": made.height, "phash": made.phash}
-        facts.append(fact | {"thumb": made.thumb, "repairs": " ".join(made.repairs)})
-        images.append(made.data)
+        fact |= {"row": len(images), "width": image.width, "height": image.height, "phash": image.phash}
+        facts.append(fact | {"thumb": image.thumb, "repairs": " ".join(image.repairs)})
+        images.append(image.data)
         names.append(name)
     write_shard(shard_path(folder, number), images, names)
     table = pd.DataFrame(facts, columns=[*_FACTS, "thumb"])

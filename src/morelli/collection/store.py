@@ -1,4 +1,4 @@
-"""The store of prepared images: Arrow stream files, memory-mapped, in the format of Hugging Face ``datasets``.
+"""Stores prepared images: Arrow stream files, memory-mapped, in the format of Hugging Face ``datasets``.
 
 Each shard is written atomically and whole, so an interrupted ``collect`` goes on where it stopped;
 ``datasets.Dataset.from_file(shard)`` opens any of them.

@@ -1,4 +1,4 @@
-"""The ArtGAN layout: ``IMAGES/<Style>/<artist>_<title>.jpg`` and lists in three dialects.
+"""Reads the ArtGAN layout: ``IMAGES/<Style>/<artist>_<title>.jpg`` and lists in three dialects.
 
 Style and genre lists are CRLF, without a header, ``path,label``; artist lists are LF, with a header and an
 empty line, ``path,,label``. A reader must survive all of them, and paths that are not on disk.
@@ -30,14 +30,14 @@ def read_artgan(images: Path, lists: Path, artists: str, ledger: Ledger) -> pd.D
     or None. ``official`` is ``train`` or ``val``: the style list's word, else genre's, else artist's.
     Raises :class:`DataError` where no list can be read.
     """
-    found = _find_lists(lists)
-    if not found:
+    files = _find_lists(lists)
+    if not files:
         raise DataError(
             f"--lists {lists}: holds no list such as style_train.csv; give the folder with the ArtGAN lists"
         )
     rows: dict[str, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
     for task in TASKS:
-        for half, file in found.get(task, {}).items():
+        for half, file in files.get(task, {}).items():
             names = _read_classes(lists, task)
             for path, number in read_list(file, ledger):
                 name = names.get(number)
@@ -77,8 +77,8 @@ def read_list(file: Path, ledger: Ledger) -> Iterator[tuple[str, int]]:
 def _split_row(text: str) -> tuple[str, str]:
     """Splits at the last comma (a path may hold one), or at a semicolon or tab where there is no comma."""
     for mark in (",", ";", "\t"):
-        path, found, label = text.rpartition(mark)
-        if found:
+        path, separator, label = text.rpartition(mark)
+        if separator:
             clean = path.rstrip(mark).strip().strip('"').replace("\\", "/")
             return clean.removeprefix("./"), label.strip().strip('"')
     return "", text
@@ -114,11 +114,11 @@ def _find_lists(lists: Path) -> dict[str, dict[str, Path]]:
             f"--lists {lists}: no such folder; give the folder with style_train.csv and its sisters"
         )
     by_name = {p.name.lower(): p for p in lists.iterdir() if p.is_file()}
-    found = {
+    files = {
         task: {h: by_name[f"{task}_{h}.csv"] for h in _HALVES if f"{task}_{h}.csv" in by_name}
         for task in TASKS
     }
-    return {task: halves for task, halves in found.items() if halves}
+    return {task: halves for task, halves in files.items() if halves}
 
 
 def _read_classes(lists: Path, task: str) -> dict[int, str]:
@@ -152,8 +152,8 @@ def _merge(
     halves = {task: half for task in TASKS for _, half in labels.get(task, [])}
     row["official"] = next(halves[task] for task in ("style", "genre", "artist") if task in halves)
     if len({half for rows in labels.values() for _, half in rows}) > 1:
-        said = ", ".join(f"{task} {half}" for task, half in halves.items())
-        ledger.add("split-disagreement", path, f"{said}; taken as {row['official']}")
+        named = ", ".join(f"{task} {half}" for task, half in halves.items())
+        ledger.add("split-disagreement", path, f"{named}; taken as {row['official']}")
     return row
 
 

@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face Hub (such as huggan/wikiart), or a local copy in the same format."""
+"""Reads a data set of the Hugging Face Hub (such as huggan/wikiart), or a local copy in the same format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding listed paths on disk, although mirrors rename folders, drop accents and apostrophes."""
+"""Finds listed paths on disk, although mirrors rename folders, drop accents and apostrophes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def walk_images(folder: Path, strange: list[str] | None = None) -> list[str]:
     if not folder.is_dir():
         kind = "is a file; give the folder that holds the images" if folder.exists() else "no such folder"
         raise UsageError(f"{folder}: {kind}")
-    found: list[str] = []
+    names: list[str] = []
     visited: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -35,20 +35,20 @@ def walk_images(folder: Path, strange: list[str] | None = None) -> list[str]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         inside = Path(root).relative_to(folder).as_posix()
         prefix = "" if inside == "." else inside + "/"
-        found += [prefix + f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES]
-    good = [name for name in found if name.isascii() or _is_text(name)]
+        names += [prefix + f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES]
+    good = [name for name in names if name.isascii() or _is_text(name)]
     if strange is not None:
-        strange += [os.fsencode(name).decode("utf-8", "replace") for name in sorted(set(found) - set(good))]
+        strange += [os.fsencode(name).decode("utf-8", "replace") for name in sorted(set(names) - set(good))]
     return sorted(good)
 
 
 def walk_and_report(folder: Path, ledger: Ledger) -> list[str]:
     """As :func:`walk_images`; names that are not UTF-8 go to the ledger."""
     strange: list[str] = []
-    found = walk_images(folder, strange)
+    names = walk_images(folder, strange)
     for name in strange:
         ledger.add("bad-name", name)
-    return found
+    return names
 
 
 def _is_text(name: str) -> bool:
@@ -117,9 +117,9 @@ class Disk:
 
 def _difference(path: str, file: str) -> str:
     """The kind of repair that made ``path`` meet ``file``."""
-    listed, found = PurePosixPath(path), PurePosixPath(file)
-    if listed.parent != found.parent and listed.name == found.name:
-        both = {listed.parent.as_posix().lower(), found.parent.as_posix().lower()}
+    listed, on_disk = PurePosixPath(path), PurePosixPath(file)
+    if listed.parent != on_disk.parent and listed.name == on_disk.name:
+        both = {listed.parent.as_posix().lower(), on_disk.parent.as_posix().lower()}
         alias = any({a, c.lower()} == both for a, c in FOLDER_ALIASES.items())
         return "folder-alias" if alias else "folder-moved"
     if unicodedata.normalize("NFC", repair_mojibake(file)) == path and repair_mojibake(file) != file:

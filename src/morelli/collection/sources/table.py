@@ -1,4 +1,4 @@
-"""A museum's own table (CSV or Parquet with a path column), and folders named after classes."""
+"""Reads a museum's own table (CSV or Parquet with a path column), or folders named after classes."""
 
 from __future__ import annotations
 

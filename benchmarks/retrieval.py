@@ -22,10 +22,10 @@ from morelli.collection.collection import Collection
 from morelli.console import progress
 from morelli.evaluation.search.retrieval import Works, retrieve, split_works
 from morelli.files import atomic_write, write_json, write_text
-from morelli.jobs.work_lookup import collection_of
 from morelli.prediction.model import Model, load_model
 from morelli.report.figures import style
 from morelli.report.figures.retrieval import retrieval_figure
+from morelli.run import Run
 from morelli.training.data import Features, Images, loader
 from morelli.training.sources import existing_features
 
@@ -42,7 +42,7 @@ def main() -> None:
         "--rest-of-test", action="store_true", help="search among the other test works instead"
     )
     options = parser.parse_args()
-    model, collection = load_model(options.run), collection_of(options.run)
+    model, collection = load_model(options.run), Run(options.run).open_collection()
     table = collection.table
     rows = np.flatnonzero(table["split"].isin(["train", "val", "test"]))
     splits = table["split"].to_numpy()[rows]

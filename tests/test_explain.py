@@ -221,7 +221,7 @@ def test_a_work_is_explained_without_its_original_and_an_image_without_the_colle
         collection.folder, collection.table.assign(file="gone/" + collection.table["file"]), collection.info
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("morelli.jobs.painting.collection_of", lambda run: moved)
+        patch.setattr("morelli.run.Run.open_collection", lambda run: moved)
         found = explain(run, collection.table["id"].iloc[2])
     (run / "collection.txt").unlink()
     assert explain(run, file)["tasks"]["genre"]["answer"] == found["tasks"]["genre"]["answer"]

@@ -19,6 +19,7 @@ from morelli.jobs.report import report, show_report
 from morelli.jobs.similar import open_index
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
+from morelli.run import Run
 from morelli.synthetic import paint
 
 WORKS = 1200
@@ -62,7 +63,7 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     done = predict(run, [out / "unseen" / "wikiart"], out / "predictions.csv")
     minutes = (time.perf_counter() - start) / 60
     say(f"done in {minutes:.1f} minutes")
-    say(f"scores, figures and galleries: {run / 'report' / 'index.html'}")
+    say(f"scores, figures and galleries: {Run(run).report_folder / 'index.html'}")
     say(f"labels of {done.images} new paintings: {done.out}")
     return scores
 

@@ -32,6 +32,7 @@ from morelli.report.figures import style
 from morelli.report.figures.reading_trace import Reading, numbered, trace_figure
 from morelli.report.figures.saliency_map import map_figure
 from morelli.report.pages.explain import MEASURES, Section, describe_point, story, write_explain_page
+from morelli.run import Run
 
 _TOP = 5
 
@@ -61,7 +62,7 @@ def explain(
     if method == "attention" or has_attention(model):
         attention = attention_map(inside, features)  # before anything is written: not every neck has it
     trace = read_trace(inside, features)
-    folder = make_folder(out or run / "explain" / work.folder, "--out")
+    folder = make_folder(out or Run(run).explanation_folder(work.folder), "--out")
     told, sections = {}, []
     for name in tasks:
         reading = reading_of(model, work, trace, name)

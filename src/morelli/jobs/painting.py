@@ -15,9 +15,10 @@ from morelli.collection.collection import Collection
 from morelli.collection.images import open_rgb
 from morelli.errors import DataError, ImageError
 from morelli.jobs.predict import read_pixels
-from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
+from morelli.jobs.work_lookup import pixels_of, row_of
 from morelli.prediction.model import Model
 from morelli.preprocessing.pixels import decode
+from morelli.run import Run
 
 LONGEST = 2000  # pixels of the longer side; more would only make figures slow
 
@@ -48,7 +49,7 @@ def open_painting(run: Path, model: Model, query: str) -> Painting:
     if Path(query).is_file():
         image, pixels = _open(model, Path(query))
         return Painting(Path(query).name, _folder(Path(query).stem), _limited(image), pixels, {})
-    collection = collection_of(run)
+    collection = Run(run).open_collection()
     row = row_of(query, collection)
     labels = {}
     for task, names in collection.vocabularies.items():

@@ -21,6 +21,7 @@ from morelli.report.sections.neighbour_index import open_neighbour_index
 from morelli.report.sections.samples import pictures_of
 from morelli.report.sections.traces import NAME as TRACES
 from morelli.report.sections.traces import traces
+from morelli.run import Run
 
 PAGES = (".html", ".htm")
 
@@ -93,7 +94,7 @@ def _pictures(parts: RunResults) -> Pictures | None:
 
 def _traces(parts: RunResults) -> Section | Missing:
     """Read by the network now; where it or a painting cannot be opened the page does without."""
-    if not (parts.run / "model.json").is_file():
+    if not Run(parts.run).model_file.is_file():
         return Missing(TRACES, "No reading traces are shown: the run holds no network")
     from morelli.jobs.explain import reading_of
     from morelli.jobs.painting import open_painting

@@ -21,9 +21,10 @@ from morelli.evaluation.search.search import Index
 from morelli.files import atomic_write, make_folder, write_json
 from morelli.jobs import work_lookup
 from morelli.jobs.reading import read_rows
-from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
+from morelli.jobs.work_lookup import pixels_of, row_of
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
+from morelli.run import Run
 
 GALLERIES = (".jpg", ".jpeg", ".png")
 TABLES = (".csv", ".parquet", ".json")
@@ -62,7 +63,7 @@ def similar(
     """
     _check(query, artist, k, diversity, out)
     model = load_model(run)
-    collection = collection_of(run)
+    collection = Run(run).open_collection()
     row = None if query is None or Path(query).is_file() else row_of(query, collection)
     allowed = np.ones(len(collection.table), dtype=bool)
     if where:
@@ -97,7 +98,7 @@ def similar(
 def open_index(run: Path, model: Model, collection: Collection) -> Index:
     """The index in ``RUN/index`` over all works of ``collection``; read by the network where it is not there yet,
     or is of other weights, images or works. Only the table is written again where labels alone have changed."""
-    folder = run / "index"
+    folder = Run(run).index_folder
     facts = {"weights": str(model.facts["weights"]), "images": collection.fingerprint}
     works = _describe(collection)
     try:

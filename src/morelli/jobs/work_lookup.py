@@ -16,23 +16,11 @@ from torch import Tensor
 from morelli.collection.collection import Collection
 from morelli.collection.images import prepare
 from morelli.collection.names import class_key, is_unknown
-from morelli.errors import DataError, ImageError, RunError, UsageError
+from morelli.errors import DataError, ImageError, UsageError
 from morelli.jobs.predict import read_pixels
 from morelli.prediction.model import Model
 from morelli.preprocessing.pixels import decode, square, to_tensor
 from morelli.recipe import TASKS
-
-
-def collection_of(run: Path) -> Collection:
-    """The collection of ``run``. Raises :class:`RunError` where it is gone."""
-    note = run / "collection.txt"
-    try:
-        folder = Path(note.read_text(encoding="utf-8").strip())
-    except OSError:
-        raise RunError(f"{note}: missing; write the folder of the run's collection into it") from None
-    if not (folder / "collection.json").is_file():
-        raise RunError(f"{run}: its collection was in {folder}, which is gone; write its folder into {note}")
-    return Collection.open(folder)
 
 
 def row_of(query: str, collection: Collection) -> int:

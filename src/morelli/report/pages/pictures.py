@@ -21,6 +21,7 @@ from morelli.report.figures.diagram import architecture_figure
 from morelli.report.figures.gallery import gallery_figure
 from morelli.report.html import data_url
 from morelli.report.sections.samples import pictures_of, samples
+from morelli.run import Run
 
 # more classes than TOP: a figure of the most frequent ones comes first; more than MANY: that of all is folded
 TOP = 10
@@ -128,10 +129,10 @@ def network_pictures(folder: Path, run: Path) -> list[Picture]:
         pictures.append(
             _picture(folder, "architecture", drawn, "The network, from the image to the answers.")
         )
-    metrics = run / "metrics.csv"
+    metrics = Run(run).metrics_file
     if metrics.exists():
         drawn = learning_curves_figure(metrics)
-        what = "before the refit, epoch by epoch" if (run / "refit").exists() else "epoch by epoch"
+        what = "before the refit, epoch by epoch" if Run(run).refit.folder.exists() else "epoch by epoch"
         pictures.append(_picture(folder, "curves", drawn, f"Training, {what}."))
         outliers = outliers_figure(metrics)
         if outliers is not None:
@@ -150,9 +151,10 @@ def collection_pictures(
 
 def _architecture(run: Path) -> dict[str, Any]:
     """The network's description, with what of the backbone learned in each phase; empty for an older run."""
-    if not (run / "model.json").exists():
+    file = Run(run).model_file
+    if not file.exists():
         return {}
-    model = read_json(run / "model.json")
+    model = read_json(file)
     facts = dict(model.get("architecture") or {})
     phases = (model.get("recipe") or {}).get("phases") or []
     if facts.get("backbones") and phases:

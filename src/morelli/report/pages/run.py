@@ -21,6 +21,7 @@ from morelli.report.pages.pictures import (
 from morelli.report.run_results import RunResults, read_run_results
 from morelli.report.sections import collection_summary
 from morelli.report.sections.trust import has_figures, leakage_table, share, trust_tables
+from morelli.run import Run
 
 # figure, label, whether it is a share shown in per cent, one line of explanation
 ROWS = [
@@ -59,7 +60,7 @@ def write_page(
     ``sections`` follow the calibration, in their order; what is missing is said in a line at the end.
     """
     run, split, scores, predictions = parts.run, parts.split, parts.scores, parts.predictions
-    folder = run / "report"
+    folder = Run(run).report_folder
     file = out or folder / "index.html"
     try:
         samples, no_samples = sample_pictures(folder, run, scores, predictions)
@@ -70,9 +71,9 @@ def write_page(
         ]
         reports = {name: class_report(task) for name, task in predictions.tasks.items()}
         for name, text in reports.items():
-            write_text(folder / f"class_report_{name}.txt", text)
+            write_text(Run(run).class_report_file(name), text)
         vocabularies = {name: task.names for name, task in predictions.tasks.items()}
-        recipe = run / "recipe.yaml"
+        recipe = Run(run).recipe_file
         page = render(
             "report.html",
             run=parts.name,

@@ -12,6 +12,7 @@ from morelli.report.figures.style import pretty
 from morelli.report.html import Missing, Section, Work, render
 from morelli.report.pages.audit import SCOPES
 from morelli.report.run_results import Pictures, RunResults
+from morelli.run import Run
 
 NAME, TITLE = "candidates", "Candidates for review"
 WORKS = 8  # of a task
@@ -24,7 +25,7 @@ def candidates(parts: RunResults, picture: Pictures | None) -> Section | Missing
     split, else of any."""
     make = f"morelli audit {quote(parts.name)}"
     scopes = dict.fromkeys(["all", parts.split, *SCOPES])
-    files = {scope: parts.run / "audit" / f"combined-{scope}" / "candidates.parquet" for scope in scopes}
+    files = {scope: Run(parts.run).audit_folder("combined", scope) / "candidates.parquet" for scope in scopes}
     scope = next((scope for scope, file in files.items() if file.is_file()), None)
     if scope is None:
         return Missing(NAME, "No audit yet", make)
@@ -48,7 +49,7 @@ def candidates(parts: RunResults, picture: Pictures | None) -> Section | Missing
 def _is_stale(parts: RunResults) -> bool:
     """Whether the audit's cross-fit began with another network than the run's, as far as both say."""
     try:
-        fitted = read_json(parts.run / "predictions-crossfit.json")["weights"]
+        fitted = read_json(Run(parts.run).crossfit_facts_file)["weights"]
     except (DataError, KeyError, TypeError):
         return False
     return parts.weights is not None and bool(fitted != parts.weights)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morelli.errors import DataError
+from morelli.errors import MorelliError
 from morelli.files import read_json
 from morelli.report.figures.style import SPLIT_COLOURS, pretty
+from morelli.run import Run
 
 ARTISTS = 10  # of so many the report gives the number of works
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -71,12 +72,11 @@ def repairs(run: Path) -> list[tuple[str, list[tuple[str, int]]]]:
     """What ``collect`` repaired, left out and noticed, by sheet: the meaning and the number of cases, most frequent
     first. Empty where the collection is gone or does not say."""
     try:
-        folder = Path((run / "collection.txt").read_text(encoding="utf-8").strip())
-        told = read_json(folder / "report.json")
+        told = read_json(Run(run).collection_folder() / "report.json")
         sheets = {
             name: [(row["meaning"], int(row["count"])) for row in told[name].values()] for name in _SHEETS
         }
-    except (OSError, ValueError, DataError, KeyError, TypeError, AttributeError):
+    except (MorelliError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [
         (title, sorted(sheets[name], key=lambda row: -row[1]))

@@ -13,6 +13,7 @@ from morelli.errors import DataError
 from morelli.evaluation.search.search import Index
 from morelli.report.html import Missing
 from morelli.report.run_results import RunResults
+from morelli.run import Run
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class NeighbourIndex:
 
 def open_neighbour_index(parts: RunResults) -> NeighbourIndex | Missing:
     """The index in ``RUN/index``, where it is of the run's network and works."""
-    make, folder = f"morelli similar {quote(parts.name)} IMAGE", parts.run / "index"
+    make, folder = f"morelli similar {quote(parts.name)} IMAGE", Run(parts.run).index_folder
     if parts.predictions.embedding is None:
         return Missing("index", "The predictions hold no vectors")
     if not (folder / "index.json").is_file():

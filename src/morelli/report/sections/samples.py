@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from morelli.collection.collection import Collection
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, RunError
 from morelli.evaluation.predictions import Predictions
 from morelli.report.figures.gallery import Tile
 from morelli.report.figures.style import pretty
+from morelli.run import Run
 
 _WORDS = ("none", "one", "two", "three")
 
@@ -90,12 +92,8 @@ def pictures_of(
 def _folders(run: Path, scores: dict[str, Any]) -> Iterator[Path]:
     if scores.get("collection"):
         yield Path(scores["collection"])
-    try:
-        text = (run / "collection.txt").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return
-    if text:
-        yield Path(text)
+    with suppress(RunError):
+        yield Run(run).collection_folder()
 
 
 def _read(collection: Collection, row: int) -> bytes | None:

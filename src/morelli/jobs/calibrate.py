@@ -19,8 +19,7 @@ from morelli.evaluation.calibration.temperature import (
     fit_temperature_and_prior,
 )
 from morelli.evaluation.predictions import write
-from morelli.jobs.evaluate import predict_rows
-from morelli.jobs.reading import read_rows
+from morelli.jobs.runner import predict_rows, read_rows
 from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
 from morelli.network.network import Network
 from morelli.prediction.model import Model

@@ -188,7 +188,7 @@ def _fold(
     resume_command: str,
 ) -> dict[str, NDArray[np.float32]]:
     """Calibrated probabilities of the works of one fold by a network trained on the others."""
-    from morelli.jobs.reading import read_rows
+    from morelli.jobs.runner import read_rows
     from morelli.training.crossfit import fit_fold, fold_collection
 
     done, work = folder / f"fold-{fold}.npz", folder / f"fold-{fold}"

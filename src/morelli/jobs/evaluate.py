@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.collection import Collection
-from morelli.console import say
+from morelli.console import say, show_table
 from morelli.errors import DataError, MorelliError, RunError
-from morelli.evaluation.predictions import Predictions, TaskPredictions, read, write
+from morelli.evaluation.predictions import Predictions, read, write
 from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report
 from morelli.evaluation.scores.scores import either_scores, score, trust_scores
 from morelli.files import write_json
-from morelli.jobs.reading import read_rows
+from morelli.jobs.runner import predict_rows
 from morelli.jobs.splits import check_split
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
@@ -68,6 +68,22 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
     if page:
         say(f"report: {write_report(run, split)}")
     return scores
+
+
+def show_scores(scores: dict[str, Any]) -> None:
+    """Each task's scores beside the two baselines that look at no pixel."""
+    rows: list[tuple[object, ...]] = []
+    for task, s in scores["tasks"].items():
+        if not s["n"]:
+            rows.append((task, 0, "no known label", "", "", ""))
+            continue
+        low, high = s["accuracy_ci95"]
+        base = s["baselines"]
+        oracle = "–" if base["artist_oracle"] is None else f"{base['artist_oracle']:.1%}"
+        cells = (f"{s['accuracy']:.1%} ({low:.1%} to {high:.1%})", f"{s['macro_f1']:.3f}", f"{s['ece']:.3f}")
+        rows.append((task, s["n"], *cells, f"{base['majority']:.1%}", oracle))
+    header = ("task", "works", "accuracy (95 %)", "macro-F1", "ECE", "majority", "artist oracle")
+    show_table("Scores", header, rows)
 
 
 def _add_trust(
@@ -164,17 +180,6 @@ def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
         task.names == model.vocabularies[name] and np.array_equal(task.labels, works[name])
         for name, task in found.tasks.items()
     )
-
-
-def predict_rows(model: Model, collection: Collection, rows: np.ndarray, title: str) -> Predictions:
-    """Calibrated predictions for ``rows`` of a collection, with their labels."""
-    readings = read_rows(model, collection, rows, title)
-    tasks = {
-        task: TaskPredictions(names, collection.labels(task, names)[rows], readings.probabilities[task])
-        for task, names in model.vocabularies.items()
-    }
-    ids, paths = (list(collection.table[c].astype(str).iloc[rows]) for c in ("id", "file"))
-    return Predictions(ids, paths, tasks, readings.embedding)
 
 
 def _tables(

@@ -16,7 +16,7 @@ from morelli.console import say
 from morelli.errors import UsageError
 from morelli.evaluation.turning_points import turning_points
 from morelli.files import atomic_write, make_folder, write_json
-from morelli.jobs.painting import Painting, open_painting
+from morelli.jobs.query import QueriedWork, open_query
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.saliency import (
     METHODS,
@@ -56,7 +56,7 @@ def explain(
         raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
     model = load_model(run)
     tasks = _tasks(model, task)
-    work = open_painting(run, model, query)
+    work = open_query(run, model, query)
     inside, features = spatial_view(model, work.pixels[None])
     attention = None
     if method == "attention" or has_attention(model):
@@ -121,7 +121,7 @@ def _tasks(model: Model, wanted: list[str] | None) -> list[str]:
     return list(dict.fromkeys(wanted or model.vocabularies))
 
 
-def reading_of(model: Model, work: Painting, trace: Trace, task: str) -> Reading:
+def reading_of(model: Model, work: QueriedWork, trace: Trace, task: str) -> Reading:
     """One task of a trace as the figures draw it."""
     width, height = work.size
     left, top, right, bottom = seen_box(width, height, model.recipe.image.fit)
@@ -159,7 +159,13 @@ def _tell(model: Model, reading: Reading, task: str, given: str | None) -> dict[
 
 
 def _draw(
-    folder: Path, model: Model, work: Painting, reading: Reading, told: dict[str, Any], task: str, method: str
+    folder: Path,
+    model: Model,
+    work: QueriedWork,
+    reading: Reading,
+    told: dict[str, Any],
+    task: str,
+    method: str,
 ) -> Section:
     """Writes the three pictures of one task; returns its part of the page."""
     answer = int(reading.probabilities[-1].argmax())
@@ -184,7 +190,7 @@ def _draw(
     )
 
 
-def _draw_attention(folder: Path, model: Model, work: Painting, cells: np.ndarray) -> bytes:
+def _draw_attention(folder: Path, model: Model, work: QueriedWork, cells: np.ndarray) -> bytes:
     heat = over_painting(cells, *work.size, model.recipe.image.fit)
     drawn = map_figure(work.image, heat, "Where the neck attended", MEASURES["attention"])
     return _save(folder / "attention.png", drawn)

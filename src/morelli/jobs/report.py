@@ -97,7 +97,7 @@ def _traces(parts: RunResults) -> Section | Missing:
     if not Run(parts.run).model_file.is_file():
         return Missing(TRACES, "No reading traces are shown: the run holds no network")
     from morelli.jobs.explain import reading_of
-    from morelli.jobs.painting import open_painting
+    from morelli.jobs.query import open_query
     from morelli.prediction.model import load_model
     from morelli.prediction.spatial_view import spatial_view
     from morelli.prediction.trace import read_trace
@@ -106,7 +106,7 @@ def _traces(parts: RunResults) -> Section | Missing:
         model = load_model(parts.run)
 
         def read(work: str, task: str) -> tuple[Pixels, Reading, str]:
-            painting = open_painting(parts.run, model, work)
+            painting = open_query(parts.run, model, work)
             trace = read_trace(*spatial_view(model, painting.pixels[None]))
             return painting.image, reading_of(model, painting, trace, task), trace.meaning
 

@@ -20,8 +20,8 @@ from morelli.evaluation.search.diversity import POOL, diverse
 from morelli.evaluation.search.search import Index
 from morelli.files import atomic_write, make_folder, write_json
 from morelli.jobs import work_lookup
-from morelli.jobs.reading import read_rows
-from morelli.jobs.work_lookup import pixels_of, row_of
+from morelli.jobs.query import pixels_of, row_of
+from morelli.jobs.runner import read_rows
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.run import Run

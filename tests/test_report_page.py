@@ -403,7 +403,7 @@ def test_the_collections_figures_are_pandas(run: Path, parts: RunResults, html: 
 
 
 def _raw(shown: str, names: list[str], task: str) -> str:
-    return next(name for name in names if style.pretty(name, task) == shown)
+    return next(name for name in names if style.display_name(name) == shown)
 
 
 def test_repairs_are_those_of_the_collection(run: Path, html: str) -> None:

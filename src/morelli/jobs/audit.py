@@ -20,7 +20,7 @@ from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
 from morelli.jobs.splits import check_split
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.sections.reasons import reason
 from morelli.run import Run
 
@@ -172,7 +172,7 @@ def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
     """Why a work is a candidate, in words."""
     if rule.kind == "combined":
         return more
-    answer = pretty(work["answer"], work["task"])
+    answer = display_name(work["answer"])
     parts = [rule.measure.format(score=work["score"])] if rule.measure else []
     parts += [more] if more else []
     if pd.isna(work["given"]):
@@ -180,7 +180,7 @@ def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
     elif work["given"] == work["answer"]:
         parts.append(f"the network says {answer}, as given, with {work['confidence']:.2f}")
     else:
-        given = pretty(work["given"], work["task"])
+        given = display_name(work["given"])
         parts.append(f"given {given} has probability {work['p_given']:.2f}")
         parts.append(f"the network says {answer} with {work['confidence']:.2f}")
     return "; ".join(parts)

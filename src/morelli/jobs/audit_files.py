@@ -170,10 +170,10 @@ def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes 
     """Under each painting what was given, what the rule or the network says, and the file's name."""
     tiles = []
     for work in candidates.to_dict("records"):
-        given = "no label" if pd.isna(work["given"]) else style.pretty(work["given"], work["task"])
-        network = f"network: {style.pretty(work['answer'], work['task'])},\u00a0{work['confidence']:.2f}"
+        given = "no label" if pd.isna(work["given"]) else style.display_name(work["given"])
+        network = f"network: {style.display_name(work['answer'])},\u00a0{work['confidence']:.2f}"
         if rule.kind == "combined":
-            network = f"evidence favours {style.pretty(work['suggested'], work['task'])}"
+            network = f"evidence favours {style.display_name(work['suggested'])}"
         lines = [
             f"{work['rank']}. {given}",
             network,

@@ -100,7 +100,7 @@ def _predictions(run: Path, split: str) -> Predictions:
 
 
 def _shared_tasks(files: Sequence[tuple[str, Predictions]]) -> list[str]:
-    """The tasks that all runs have, in the order of the first; the others are said and left out."""
+    """The tasks that all runs have, in the order of the first; the others are named and left out."""
     every = dict.fromkeys(task for _, predictions in files for task in predictions.tasks)
     shared = [task for task in every if all(task in predictions.tasks for _, predictions in files)]
     for task in [task for task in every if task not in shared]:

@@ -63,9 +63,9 @@ def open_query(run: Path, model: Model, query: str) -> QueriedWork:
 def row_of(query: str, collection: Collection) -> int:
     """The row of the work whose id is ``query``. Raises :class:`UsageError`, with a suggestion, for no such id."""
     ids = collection.table["id"].astype(str)
-    found = np.flatnonzero(ids == query)
-    if len(found):
-        return int(found[0])
+    rows = np.flatnonzero(ids == query)
+    if len(rows):
+        return int(rows[0])
     if Path(query).is_dir():
         raise UsageError(f"IMAGE {query}: is a folder; give one image")
     near = ids[ids.str.contains(Path(query).stem, case=False, regex=False)] if Path(query).stem else ids[:0]

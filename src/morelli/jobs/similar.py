@@ -223,7 +223,7 @@ def _write_gallery(
     from morelli.report.figures.gallery import Tile, gallery_figure
 
     def labels(work: pd.Series) -> list[str]:
-        return [style.pretty(str(work[task]), task) for task in TASKS if _known(work[task])]
+        return [style.display_name(str(work[task])) for task in TASKS if _known(work[task])]
 
     tiles, title = [], ""
     if row is not None:
@@ -234,7 +234,7 @@ def _write_gallery(
         tiles.append(Tile(picture, ("query", Path(found["query"]).name), style.VERMILLION))
     else:
         name = found["query"].removeprefix("artist ")
-        title = f"Works nearest to the mean of {style.pretty(name, 'artist')}"
+        title = f"Works nearest to the mean of {style.display_name(name)}"
     for result, place in zip(found["results"], rows, strict=True):
         lines = (f"{result['rank']}: distance {result['distance']:.3f}", *labels(index.table.iloc[place]))
         tiles.append(Tile(collection.read(int(place)), lines))

@@ -43,9 +43,12 @@ class Work:
     note: str = ""
 
     @classmethod
-    def of(cls, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "") -> Work:
-        """The work whose id, a file name, is ``name``."""
-        return cls(thumbnail(picture), *work_names(name), lines, note)
+    def of(
+        cls, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "", artist: str = ""
+    ) -> Work:
+        """The work whose id, a file name, is ``name``; by ``artist``, or else by whom the file's name says."""
+        named, title = work_names(name)
+        return cls(thumbnail(picture), artist or named, title, lines, note)
 
     @property
     def alt(self) -> str:

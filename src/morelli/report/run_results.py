@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from morelli.errors import DataError, RunError
 from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.predictions import Predictions
 from morelli.files import digest, read_json
+from morelli.report.figures.style import display_name
+from morelli.report.html import Work
 from morelli.run import Run
 
 Pictures = Callable[[str], bytes | None]  # the prepared image of a work's id, or None
@@ -37,9 +39,18 @@ class RunResults:
 
     @cached_property
     def weights(self) -> str | None:
-        """The fingerprint of the run's network, as what was made with it says; None where the run holds none."""
+        """The fingerprint of the run's network, as the files made with it note it; None where the run holds none."""
         file = Run(self.run).weights_file
         return digest(file) if file.is_file() else None
+
+    def work(self, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "") -> Work:
+        """The work whose id is ``name`` as the page shows it, by the artist that the collection gives."""
+        artist = self._artists.get(name)
+        return Work.of(name, picture, lines, note, display_name(artist) if isinstance(artist, str) else "")
+
+    @cached_property
+    def _artists(self) -> dict[str, Any]:
+        return dict(zip(self.works["id"].astype(str), self.works["artist_name"], strict=True))
 
 
 def read_run_results(run: Path, split: str) -> RunResults:

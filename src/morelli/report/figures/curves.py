@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
 
 from morelli.errors import DataError
 from morelli.report.figures import style
@@ -45,6 +45,8 @@ def learning_curves_figure(metrics_csv: str | Path) -> Figure:
     _line(rate, table, "lr", style.PURPLE)
     if (table["lr"].dropna() > 0).all() and table["lr"].notna().any():
         rate.set_yscale("log")
+        rate.yaxis.set_major_formatter(LogFormatter())  # matplotlib's own writes formulas
+        rate.yaxis.set_minor_formatter(LogFormatter())
     titles = ["Loss", "Accuracy" if trained else "Validation accuracy", "Learning rate (neck and heads)"]
     for axes, title in zip((loss, accuracy, rate), titles, strict=True):
         axes.set_title(title, pad=18)

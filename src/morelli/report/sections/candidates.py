@@ -8,7 +8,7 @@ import pandas as pd
 
 from morelli.errors import DataError
 from morelli.files import read_json
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.html import Missing, Section, Work, render
 from morelli.report.pages.audit import SCOPES
 from morelli.report.run_results import Pictures, RunResults
@@ -57,10 +57,9 @@ def _is_stale(parts: RunResults) -> bool:
 
 def _work(row: dict[str, str], picture: Pictures | None) -> tuple[Work, list[str]]:
     """A candidate with its labels, and the reasons beside what they add up to, which comes first."""
-    task = row["task"]
-    given = "no label" if pd.isna(row["given"]) else pretty(row["given"], task)
+    given = "no label" if pd.isna(row["given"]) else display_name(row["given"])
     lines = [f"given: {given}"]
     if not pd.isna(row["suggested"]):
-        lines.append(f"evidence favours {pretty(row['suggested'], task)}")
+        lines.append(f"evidence favours {display_name(row['suggested'])}")
     reasons = str(row["reason"]).split("; ")[1:][:REASONS]
     return Work.of(row["id"], picture and picture(row["id"]), lines), reasons

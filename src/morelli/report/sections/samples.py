@@ -14,7 +14,7 @@ from morelli.collection.collection import Collection
 from morelli.errors import MorelliError, RunError
 from morelli.evaluation.predictions import Predictions
 from morelli.report.figures.gallery import Tile
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.run import Run
 
 _WORDS = ("none", "one", "two", "three")
@@ -43,15 +43,15 @@ def samples(
         return []
     known = np.logical_and.reduce([task.known for task in tasks])
     right = np.sum([task.predicted == task.labels for task in tasks], axis=0)
-    made = []
+    kept = []
     for number in range(len(tasks), -1, -1):
         rows = np.flatnonzero(known & (right == number))
         generator = np.random.default_rng([seed, number])
         drawn = np.sort(generator.choice(rows, min(size, len(rows)), replace=False))
         tiles = [Tile(picture(predictions.ids[row]), _lines(predictions, row)) for row in drawn]
         name = "all" if number == len(tasks) else (*_WORDS, *map(str, range(4, number + 1)))[number]
-        made.append(Sample(name, number, len(rows), tiles))
-    return made
+        kept.append(Sample(name, number, len(rows), tiles))
+    return kept
 
 
 def _lines(predictions: Predictions, row: int) -> tuple[str, ...]:
@@ -59,9 +59,9 @@ def _lines(predictions: Predictions, row: int) -> tuple[str, ...]:
     lines = [PurePosixPath(predictions.ids[row]).stem]
     for name, task in predictions.tasks.items():
         answer, given = int(task.predicted[row]), int(task.labels[row])
-        lines.append(f"{name}: {pretty(task.names[answer], name)}, {_per_cent(task.confidence[row])}")
+        lines.append(f"{name}: {display_name(task.names[answer])}, {_per_cent(task.confidence[row])}")
         if answer != given:
-            lines.append(f"(given: {pretty(task.names[given], name)})")
+            lines.append(f"(given: {display_name(task.names[given])})")
     return tuple(lines)
 
 

@@ -106,7 +106,7 @@ def test_every_letter_of_a_class_has_a_font_or_a_package_is_named_once(script: s
     assert complete == (not said) and len(said) <= 1
     if said:
         package = "fonts-noto-cjk" if script in ("Chinese", "Japanese", "Korean") else "fonts-noto-core"
-        assert package in said[0] and "Fedora" in said[0]
+        assert package in said[0] and "Fedora" in said[0] and name.split()[0] in said[0]
 
 
 def test_without_a_font_each_package_is_named_once_and_no_letter_warns(

@@ -57,7 +57,7 @@ def families_for(text: str) -> tuple[str, ...]:
     while len(missing):
         best = max(_system_fonts(), key=lambda font: np.isin(missing, font.letters).sum(), default=None)
         if best is None or not np.isin(missing, best.letters).any():
-            _name_package(missing)
+            _name_package(text, missing)
             break
         _register(best.family)
         families.append(best.family)
@@ -114,15 +114,16 @@ def _register(family: str) -> None:
             fontManager.addfont(font.file)
 
 
-def _name_package(missing: Iterable[int]) -> None:
+def _name_package(text: str, missing: Iterable[int]) -> None:
     """Says which package has the letters, once for each kind of script."""
     letters = [chr(code) for code in missing if unicodedata.category(chr(code))[0] in "LMN"]
     for east_asian in (True, False):
-        some = [each for each in letters if unicodedata.name(each, "").startswith(_EAST_ASIAN) == east_asian]
+        some = {each for each in letters if unicodedata.name(each, "").startswith(_EAST_ASIAN) == east_asian}
         if some and east_asian not in _named:
             _named.add(east_asian)
             debian, fedora = _PACKAGES[east_asian]
+            word = next(word for word in text.split() if some & set(word))
             say(
-                f"figures show boxes, for no font of this system has {' '.join(some[:5])}; install {debian} "
+                f"figures show boxes, for no font of this system has the letters of {word:.40}; install {debian} "
                 f"(Debian, Ubuntu) or {fedora} (Fedora) and run the command again"
             )

@@ -14,6 +14,7 @@ from morelli.evaluation.turning_points import TurningPoint, settled, turning_poi
 from morelli.files import write_text
 from morelli.report.figures.reading_trace import Reading
 from morelli.report.html import render
+from morelli.report.titles import work_names
 
 METHODS = {
     "grad-cam": (
@@ -74,8 +75,11 @@ def write_explain_page(
 ) -> None:
     """Writes the page, which needs no other file. ``painting`` and ``attention`` (a map, where the neck pools by
     attention and the method is another) are JPEG bytes; ``meaning`` says what the probabilities after a step are."""
+    artist, title = work_names(query)
     page = render(
         "explain.html",
+        heading=title if artist else query,
+        artist=artist,
         run=run,
         query=query,
         painting=_text(painting),

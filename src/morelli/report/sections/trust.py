@@ -17,7 +17,11 @@ SETS = {
     "aps": "larger where a work is hard",
     "raps": "the same without a long tail",
 }
-SHOTS = {"many": "over 100 training works", "medium": "20–100", "few": "under 20"}
+SHOTS = {
+    "many": "over 100 training works",
+    "medium": "20–100 training works",
+    "few": "under 20 training works",
+}
 NOTHING = ("–", "")
 
 

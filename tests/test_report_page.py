@@ -436,5 +436,5 @@ def test_a_work_is_by_the_artist_that_the_collection_gives_and_else_by_whom_its_
     results = replace(parts, works=works)
     shown = [results.work(name, None, ["called Baroque"], "far") for name in works["id"]]
     assert [work.artist for work in shown] == ["Rembrandt van Rijn", "Clara Peeters", "paul-klee"]
-    assert [work.title for work in shown] == ["IMG_1", "With fruit", "A"]
+    assert [work.title for work in shown] == ["IMG_1", "still-life_with-fruit", "A"]
     assert {(tuple(work.lines), work.note) for work in shown} == {(("called Baroque",), "far")}

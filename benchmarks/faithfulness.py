@@ -26,6 +26,7 @@ from morelli.evaluation.faithfulness import centre_map, deletion, insertion, mea
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.saliency import METHODS, has_attention, over_painting, saliency
 from morelli.preprocessing.pixels import decode, square, to_tensor
+from morelli.run import Run
 
 BATCH = 64
 
@@ -55,8 +56,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     model = load_model(options.run)
     if options.task not in model.vocabularies:
         raise UsageError(f"--task {options.task}: not a task of this run")
-    data = options.data or Path((options.run / "collection.txt").read_text(encoding="utf-8").strip())
-    collection = Collection.open(data)
+    collection = Collection.open(options.data) if options.data else Run(options.run).open_collection("--data")
     rows = collection.rows("test")
     chosen = np.random.default_rng(options.seed).permutation(rows)[: options.works]
     methods = [method for method in METHODS if method != "attention" or has_attention(model)]

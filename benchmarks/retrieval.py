@@ -22,12 +22,11 @@ from morelli.collection.collection import Collection
 from morelli.console import progress
 from morelli.evaluation.search.retrieval import Works, retrieve, split_works
 from morelli.files import atomic_write, write_json, write_text
-from morelli.jobs.work_lookup import collection_of
+from morelli.jobs.runner import batches_of, features_of
 from morelli.prediction.model import Model, load_model
 from morelli.report.figures import style
 from morelli.report.figures.retrieval import retrieval_figure
-from morelli.training.data import Features, Images, loader
-from morelli.training.sources import existing_features
+from morelli.run import Run
 
 CSLS = 10
 
@@ -42,7 +41,7 @@ def main() -> None:
         "--rest-of-test", action="store_true", help="search among the other test works instead"
     )
     options = parser.parse_args()
-    model, collection = load_model(options.run), collection_of(options.run)
+    model, collection = load_model(options.run), Run(options.run).open_collection()
     table = collection.table
     rows = np.flatnonzero(table["split"].isin(["train", "val", "test"]))
     splits = table["split"].to_numpy()[rows]
@@ -70,15 +69,10 @@ def embeddings(
     model: Model, collection: Collection, rows: np.ndarray, training: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Each embedding (N, D) of ``rows``; ``training`` (N,) are those by which one is standardised."""
-    cached = existing_features(collection, model)
-    nothing = torch.zeros(len(rows), 1, dtype=torch.int64)
-    data = (
-        Features([cached], rows, nothing) if cached else Images(collection, rows, nothing, model.recipe.image)
-    )
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in ("neck", "projection", "mean", "std")}
     with progress("reading", len(rows)) as advance:
-        for inputs, _ in loader(data, 128, model.recipe.training.workers):
-            maps = model.features(inputs) if inputs.dtype == torch.uint8 else inputs.float()
+        for inputs, _ in batches_of(model, collection, rows):
+            maps = features_of(model, inputs)
             vectors = model.read(maps)[1]
             parts["neck"].append(vectors)
             if model.network.projection is not None:

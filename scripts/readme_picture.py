@@ -14,7 +14,7 @@ from PIL import Image
 
 from morelli.collection.ledger import Ledger
 from morelli.collection.sources.artgan import read_artgan
-from morelli.report.figures.style import figure, png, pretty
+from morelli.report.figures.style import display_name, figure, png
 
 COLUMNS, SHOWN = 6, 12
 TASKS = ("style", "artist", "genre")
@@ -43,7 +43,7 @@ def main(demo: Path, out: Path) -> None:
 
 def _answer(row: pd.Series, task: str) -> str:
     wrong = isinstance(row[f"{task}_given"], str) and row[task] != row[f"{task}_given"]
-    return f"{pretty(row[task], task)} {row[f'{task}_confidence']:.0%}" + (" (no)" if wrong else "")
+    return f"{display_name(row[task])} {row[f'{task}_confidence']:.0%}" + (" (no)" if wrong else "")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import audit as job
 from morelli.jobs.audit import audit as by_rule
 from morelli.jobs.audit import show_audit
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
@@ -228,7 +228,7 @@ def test_the_page_shows_the_paintings_of_the_most_suspicious_works_and_says_what
         )
         assert f"The 6 most suspicious of {counts['flagged']} flagged works" in page.text
         first = independently(world[0], task).iloc[0]
-        given, answer = (pretty(first[column], task) for column in ("given", "answer"))
+        given, answer = (display_name(first[column]) for column in ("given", "answer"))
         assert f"1. {given} network: {answer}, {first['confidence']:.2f}" in page.text
     assert "trained on" not in page.text
 

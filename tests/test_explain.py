@@ -221,7 +221,7 @@ def test_a_work_is_explained_without_its_original_and_an_image_without_the_colle
         collection.folder, collection.table.assign(file="gone/" + collection.table["file"]), collection.info
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("morelli.jobs.painting.collection_of", lambda run: moved)
+        patch.setattr("morelli.run.Run.open_collection", lambda run: moved)
         found = explain(run, collection.table["id"].iloc[2])
     (run / "collection.txt").unlink()
     assert explain(run, file)["tasks"]["genre"]["answer"] == found["tasks"]["genre"]["answer"]
@@ -271,8 +271,8 @@ TURNED = [[0.8, 0.2]] * 3 + [[0.6, 0.4]] * 3 + [[0.3, 0.7], [0.25, 0.75], [0.2, 
 
 def test_the_story_of_a_turn_names_the_passage() -> None:
     assert story(reading(TURNED)) == (
-        "After reading the upper third it believed Cubism (0.80). The passage at the lower left (token 7 of 9) "
-        "turned it to Rococo (0.70), which it kept: 0.80 in the end."
+        "After the upper third Cubism (0.80) leads. The passage at the lower left (token 7 of 9) puts Rococo in the "
+        "lead (0.70), where it stays: 0.80 at the end."
     )
 
 
@@ -287,34 +287,34 @@ def test_the_story_of_a_turn_names_the_passage() -> None:
 )
 def test_the_story_follows_the_scan(scan: str, part: str, where: str) -> None:
     words = story(reading(TURNED, scan=scan))
-    assert f"After reading {part} it believed Cubism" in words and f"The passage {where} (token 7" in words
+    assert f"After {part} Cubism (0.80) leads" in words and f"The passage {where} (token 7" in words
 
 
 def test_the_story_of_a_belief_that_never_turned_and_where_it_rose() -> None:
     beliefs = [[0.4, 0.3, 0.3]] * 4 + [[0.7, 0.2, 0.1]] * 4 + [[0.8, 0.1, 0.1]]
     assert story(reading(beliefs)) == (
-        "After reading the upper third it leaned to Cubism (0.40) and never changed its mind: 0.80 in the end. The "
-        "belief in Cubism rose most, from 0.40 to 0.70, with the passage in the middle (token 5 of 9)."
+        "After the upper third Cubism (0.40) leads and stays in the lead: 0.80 at the end. The probability of Cubism "
+        "rises most, from 0.40 to 0.70, with the passage in the middle (token 5 of 9)."
     )
 
 
 def test_the_story_of_a_return_and_of_a_turn_at_the_very_end() -> None:
     back = [[0.6, 0.4]] * 4 + [[0.3, 0.7]] * 4 + [[0.9, 0.1]]
     assert (
-        "it believed Cubism (0.60), but not for good. The passage at the lower right (token 9 of 9) turned it "
+        "Cubism (0.60) leads, but not for good. The passage at the lower right (token 9 of 9) puts Cubism back"
         in (story(reading(back)))
     )
-    assert story(reading(back)).endswith("turned it back to Cubism (0.90), the answer.")
+    assert story(reading(back)).endswith("puts Cubism back in the lead (0.90), the answer.")
 
 
 def test_rows_are_named_by_number_and_those_only_revealed_as_such() -> None:
     beliefs = [[0.6, 0.4], [0.55, 0.45], [0.3, 0.7]]
     words = story(reading(beliefs, ordered=False))
     assert words == (
-        "Shown only the upper third, it would say Cubism (0.60). Row 3 of 3 from the top turned it to Rococo (0.70), "
-        "the answer."
+        "From the upper third alone Cubism (0.60) leads. Row 3 of 3 from the top puts Rococo in the lead (0.70), the "
+        "answer."
     )
-    assert story(reading([[0.6, 0.4]], (1, 1))) == "All was read at once: Cubism (0.60)."
+    assert story(reading([[0.6, 0.4]], (1, 1))) == "The painting is read in one step: Cubism (0.60)."
 
 
 def test_places_are_named_in_nine_parts() -> None:

@@ -17,7 +17,7 @@ from morelli.errors import DataError
 from morelli.evaluation.predictions import TaskPredictions
 from morelli.report.figures import scores, style
 from morelli.report.figures.curves import learning_curves_figure, outliers_figure
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 
 LONG = "painter-of-the-mannerism-late-renaissance"
 
@@ -46,20 +46,34 @@ def boxes(figure: Figure, axis: str) -> list[tuple[float, float, float, float]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "shown"),
+    ("name", "shown"),
     [
-        ("Vincent_van_Gogh", "artist", "Vincent van Gogh"),
-        ("georges-de-la-tour", "artist", "Georges de la Tour"),
-        ("rogier-van-der-weyden", "artist", "Rogier van der Weyden"),
-        ("georgia-o'keeffe", "artist", "Georgia O'Keeffe"),
-        ("van-gogh", "artist", "Van Gogh"),
-        ("Mannerism_Late_Renaissance", "style", "Mannerism Late Renaissance"),
-        ("sketch_and_study", "genre", "sketch and study"),
-        ("portrait", None, "portrait"),
+        ("Vincent_van_Gogh", "Vincent van Gogh"),
+        ("vincent-van-gogh", "vincent-van-gogh"),
+        ("georgia-o'keeffe", "georgia-o'keeffe"),
+        ("Mannerism_Late_Renaissance", "Mannerism Late Renaissance"),
+        ("ukiyo-e", "ukiyo-e"),
+        ("NFT art", "NFT art"),
+        ("<b>bold", "<b>bold"),
+        ("印象派", "印象派"),
+        ("a line\nand another", "a line and another"),
+        ("_", "_"),
     ],
 )
-def test_class_names_are_shown_as_people_write_them(name: str, task: str | None, shown: str) -> None:
-    assert pretty(name, task) == shown
+def test_class_names_are_shown_as_the_collection_spells_them(name: str, shown: str) -> None:
+    assert display_name(name) == shown
+
+
+def test_a_name_with_dollar_signs_is_no_formula() -> None:
+    task = task_of(3)
+    named = TaskPredictions(["$x$", "worth $5 to $6", "a_$_{b"], task.labels, task.probabilities)
+    figure = scores.confusion_figure(named, "$y$")
+    png = style.png(figure)
+    assert png.startswith(b"\x89PNG")
+    axes = figure.axes[0]
+    written = axes.get_xticklabels()
+    assert {text.get_text() for text in written} == {"$x$", "worth $5 to $6", "a $ {b"}
+    assert not any(text.get_parse_math() for text in [*written, *axes.get_yticklabels(), axes.title])
 
 
 @pytest.mark.parametrize("classes", [3, 10, 27])
@@ -85,7 +99,7 @@ def test_every_class_name_is_written_in_full_and_none_overlaps_its_neighbour(cla
     figure = scores.confusion_figure(task, "t")
     axes = figure.axes[0]
     columns = [tick.label1.get_text() for tick in axes.xaxis.get_major_ticks()]
-    assert sorted(columns) == sorted(pretty(name) for name in task.names)
+    assert sorted(columns) == sorted(display_name(name) for name in task.names)
     rows = boxes(figure, "y")
     assert all(upper[1] >= lower[3] - 0.5 for upper, lower in pairwise(rows))
     if classes > 41:

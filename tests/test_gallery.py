@@ -218,8 +218,8 @@ def test_a_tile_gives_answer_and_confidence_and_the_given_label_where_it_differs
     (tile,) = (tile for sample in samples(given, lambda _: b"") for tile in sample.tiles)
     assert tile.lines == (
         "a_b",
-        "artist: Claude Monet, 99\u00a0%",  # 100 % would claim certainty
-        "(given: Joan Miro)",
+        "artist: claude-monet, 99\u00a0%",  # 100 % would claim certainty
+        "(given: joan-miro)",
         "style: Pop Art, 88\u00a0%",
     )
 

@@ -15,7 +15,7 @@ from tiny import painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
 from morelli.errors import RecipeError
-from morelli.jobs.reading import read_rows
+from morelli.jobs.runner import read_rows
 from morelli.jobs.train import train
 from morelli.network.contrastive import ContrastiveLoss
 from morelli.prediction.model import load_model

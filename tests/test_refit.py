@@ -141,9 +141,9 @@ def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, 
         begin(self, *arguments)
         asked.append(self)
 
-    def saved(self: Checkpoints, trainer: Any, name: str) -> None:
-        save(self, trainer, name)
-        asked[-1].asked = name == "last.ckpt" and trainer.current_epoch == 2
+    def saved(self: Checkpoints, trainer: Any, file: Path) -> None:
+        save(self, trainer, file)
+        asked[-1].asked = file.name == "last.ckpt" and trainer.current_epoch == 2
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GracefulStop, "__init__", note)
@@ -178,9 +178,9 @@ def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Pa
 
     run, saves = tmp_path / "r", []
 
-    def save(self: Checkpoints, trainer: Any, name: str) -> None:
-        before(self, trainer, name)
-        saves.append(self.folder.parent.name)
+    def save(self: Checkpoints, trainer: Any, file: Path) -> None:
+        before(self, trainer, file)
+        saves.append(self.run.folder.name)
         if saves.count("refit") == 2:
             raise StoppedError("stopped")
 

@@ -403,7 +403,7 @@ def test_the_collections_figures_are_pandas(run: Path, parts: RunResults, html: 
 
 
 def _raw(shown: str, names: list[str], task: str) -> str:
-    return next(name for name in names if style.pretty(name, task) == shown)
+    return next(name for name in names if style.display_name(name) == shown)
 
 
 def test_repairs_are_those_of_the_collection(run: Path, html: str) -> None:
@@ -425,3 +425,16 @@ def test_the_command_says_what_it_wrote_and_writes_where_it_is_told(copy: Path, 
     done = CliRunner().invoke(app, ["report", str(copy)])
     assert "not on the page: no reading traces" in done.stderr
     assert (copy / "report" / "index.html").read_bytes() == out.read_bytes()
+
+
+def test_a_work_is_by_the_artist_that_the_collection_gives_and_else_by_whom_its_file_says(
+    parts: RunResults,
+) -> None:
+    works = pd.DataFrame({"id": ["a/IMG_1.jpg", "still-life_with-fruit.jpg", "paul-klee_a.jpg"]}).assign(
+        artist_name=["Rembrandt van Rijn", "Clara Peeters", None]
+    )
+    results = replace(parts, works=works)
+    shown = [results.work(name, None, ["called Baroque"], "far") for name in works["id"]]
+    assert [work.artist for work in shown] == ["Rembrandt van Rijn", "Clara Peeters", "paul-klee"]
+    assert [work.title for work in shown] == ["IMG_1", "still-life_with-fruit", "A"]
+    assert {(tuple(work.lines), work.note) for work in shown} == {(("called Baroque",), "far")}

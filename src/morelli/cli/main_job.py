@@ -149,8 +149,8 @@ def evaluate(
 
     Example: morelli evaluate run --split test
     """
-    from morelli.jobs.demo import show_scores
     from morelli.jobs.evaluate import evaluate as work
+    from morelli.jobs.evaluate import show_scores
 
     scores = work(run, split, data)
     result(scores, as_json, lambda: show_scores(scores))

@@ -1,1 +1,8 @@
-"""One function a command; the command line, the web app and a person's script call the same ones."""
+"""One function a command, in a module of its name; the command line, the web app and a person's script call the same.
+
+More than twelve modules, for there is one a command: ``demo, train, evaluate, predict, audit, self_test, similar,
+explain, compare, report, bench``. Beside them stands what several commands share: ``query`` (what IMAGE names),
+``runner`` (a model on rows of a collection), ``crossfit`` and ``calibrate`` (the networks behind an audit, and what
+validation is for after training), ``splits``, and the files that ``predict`` and ``audit`` write (``table_file``,
+``audit_files``).
+"""

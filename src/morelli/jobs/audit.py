@@ -20,8 +20,9 @@ from morelli.evaluation.predictions import TaskPredictions
 from morelli.files import explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.sections.reasons import reason
+from morelli.run import Run
 
 MOST_TILES = 100
 UNLIKE = "knn-distance"  # answers the other question beside a rule that suspects labels
@@ -71,8 +72,8 @@ def audit(
         parts = [Part(each, [_judge(works, cases[name], each, top) for name in wanted]) for each in rules]
     except DataError as error:
         name = "crossfit" if chosen.cross_fit else split
-        raise DataError(f"{run / f'predictions-{name}.parquet'}: {error}") from None
-    folder = run / "audit" / f"{re.sub(r'[^a-z0-9.]+', '-', chosen.name)}-{split}"
+        raise DataError(f"{Run(run).predictions_file(name)}: {error}") from None
+    folder = Run(run).audit_folder(re.sub(r"[^a-z0-9.]+", "-", chosen.name), split)
     fitted = bool(works["fitted"].any())
     try:
         write_audit(run, folder, split, works[works["among"]], parts, min(top, MOST_TILES), fitted)
@@ -100,10 +101,8 @@ def _works(
     cross-fitting), and the case of each task."""
     if not run.is_dir():
         raise RunError(f"{run}: no such run; give a folder that morelli train made")
-    file = run / f"predictions-{split}.parquet"
-    if rule.cross_fit or (
-        split in ("train", "all") and not file.is_file() and (run / "model.json").is_file()
-    ):
+    file = Run(run).predictions_file(split)
+    if rule.cross_fit or (split in ("train", "all") and not file.is_file() and Run(run).model_file.is_file()):
         made = crossfit(run, folds, epochs)
         among = np.zeros(len(made.predictions), bool)
         among[made.collection.rows(split)] = True
@@ -122,7 +121,8 @@ def _works(
 
 def _check_tasks(run: Path, wanted: list[str] | None) -> None:
     """Before a cross-fit, which takes minutes."""
-    there = read_json(run / "model.json").get("vocabularies", {}) if (run / "model.json").is_file() else {}
+    file = Run(run).model_file
+    there = read_json(file).get("vocabularies", {}) if file.is_file() else {}
     for task in wanted or ():
         if there and task not in there:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
@@ -172,7 +172,7 @@ def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
     """Why a work is a candidate, in words."""
     if rule.kind == "combined":
         return more
-    answer = pretty(work["answer"], work["task"])
+    answer = display_name(work["answer"])
     parts = [rule.measure.format(score=work["score"])] if rule.measure else []
     parts += [more] if more else []
     if pd.isna(work["given"]):
@@ -180,7 +180,7 @@ def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
     elif work["given"] == work["answer"]:
         parts.append(f"the network says {answer}, as given, with {work['confidence']:.2f}")
     else:
-        given = pretty(work["given"], work["task"])
+        given = display_name(work["given"])
         parts.append(f"given {given} has probability {work['p_given']:.2f}")
         parts.append(f"the network says {answer} with {work['confidence']:.2f}")
     return "; ".join(parts)

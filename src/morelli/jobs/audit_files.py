@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from morelli.collection.corrections import COLUMN
 from morelli.console import progress, say
-from morelli.errors import DataError
+from morelli.errors import DataError, RunError
 from morelli.evaluation.audit.rules import Rule
 from morelli.evaluation.audit.uncertainty import per_class
 from morelli.evaluation.predictions import TaskPredictions
@@ -22,6 +22,7 @@ from morelli.report.figures import style
 from morelli.report.figures.gallery import Tile, gallery_figure
 from morelli.report.pages.audit import PagePart, Section, write_audit_page
 from morelli.report.sections.samples import pictures_of
+from morelli.run import Run
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,10 @@ def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes 
     """Under each painting what was given, what the rule or the network says, and the file's name."""
     tiles = []
     for work in candidates.to_dict("records"):
-        given = "no label" if pd.isna(work["given"]) else style.pretty(work["given"], work["task"])
-        network = f"network: {style.pretty(work['answer'], work['task'])},\u00a0{work['confidence']:.2f}"
+        given = "no label" if pd.isna(work["given"]) else style.display_name(work["given"])
+        network = f"network: {style.display_name(work['answer'])},\u00a0{work['confidence']:.2f}"
         if rule.kind == "combined":
-            network = f"evidence favours {style.pretty(work['suggested'], work['task'])}"
+            network = f"evidence favours {style.display_name(work['suggested'])}"
         lines = [
             f"{work['rank']}. {given}",
             network,
@@ -186,7 +187,7 @@ def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes 
 def _scores(run: Path, split: str) -> dict[str, Any]:
     """``scores-SPLIT.json``, for what it says of the collection; empty where it cannot be read."""
     try:
-        return dict(read_json(run / f"scores-{split}.json"))
+        return dict(read_json(Run(run).scores_file(split)))
     except (DataError, TypeError, ValueError):
         return {}
 
@@ -194,7 +195,7 @@ def _scores(run: Path, split: str) -> dict[str, Any]:
 def _is_own(run: Path, scored: str | None) -> bool:
     """Whether the scored collection is the one that the run learned from, as far as the run says."""
     try:
-        own = (run / "collection.txt").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+        own = Run(run).noted_collection()
+    except RunError:
         return True
-    return scored is None or Path(scored).resolve() == Path(own).resolve()
+    return scored is None or Path(scored).resolve() == own.resolve()

@@ -19,11 +19,11 @@ from morelli.evaluation.calibration.temperature import (
     fit_temperature_and_prior,
 )
 from morelli.evaluation.predictions import write
-from morelli.jobs.evaluate import BEFORE_REFIT, predict_rows
-from morelli.jobs.reading import read_rows
+from morelli.jobs.runner import predict_rows, read_rows
 from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
 from morelli.network.network import Network
 from morelli.prediction.model import Model
+from morelli.run import Run
 from morelli.training.samplers import class_counts
 
 
@@ -69,7 +69,7 @@ def refitted(model: Model, network: Network, collection: Collection, out: Path) 
     Both learned for as long, the one from fewer works; whether the calibration still fits is seen on the test split.
     """
     held_out = collection.rows("val")
-    write(predict_rows(model, collection, held_out, "reading val"), out / BEFORE_REFIT)
+    write(predict_rows(model, collection, held_out, "reading val"), Run(out).before_refit_file)
     seen = np.concatenate([collection.rows("train"), held_out])
     for task in model.vocabularies if network.artists else ():
         before, after = (each.artist_prior[task] for each in (model.network, network))

@@ -16,6 +16,7 @@ from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.predictions import Predictions
 from morelli.evaluation.scores.comparison import compare_task, share
 from morelli.files import atomic_write, make_folder, read_json, write_json
+from morelli.run import Run
 
 
 def compare(runs: list[Path], split: str = "test", out: Path | None = None) -> dict[str, Any]:
@@ -92,14 +93,14 @@ def _plain(value: float | None, form: str) -> str:
 def _predictions(run: Path, split: str) -> Predictions:
     if not run.is_dir():
         raise RunError(f"{run}: no such run; give the folders that morelli train made")
-    file = run / f"predictions-{split}.parquet"
+    file = Run(run).predictions_file(split)
     if not file.is_file():
         raise RunError(f"{run}: has no {file.name}; run morelli evaluate {run} --split {split} first")
     return replace(predictions_file.read(file), embedding=None)  # large, and not needed here
 
 
 def _shared_tasks(files: Sequence[tuple[str, Predictions]]) -> list[str]:
-    """The tasks that all runs have, in the order of the first; the others are said and left out."""
+    """The tasks that all runs have, in the order of the first; the others are named and left out."""
     every = dict.fromkeys(task for _, predictions in files for task in predictions.tasks)
     shared = [task for task in every if all(task in predictions.tasks for _, predictions in files)]
     for task in [task for task in every if task not in shared]:
@@ -123,16 +124,17 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _cost(run: Path) -> dict[str, Any]:
     """What training took and how large the network is, as far as the run says."""
+    files = Run(run)
     cost: dict[str, Any] = dict.fromkeys(("seconds_per_epoch", "epochs", "parameters"))
     try:
-        files = [run / "metrics.csv", *run.glob("refit/metrics.csv")]
-        seconds = pd.concat([pd.read_csv(file)["seconds"] for file in files])
+        refit = [files.refit.metrics_file] if files.refit.metrics_file.exists() else []
+        seconds = pd.concat([pd.read_csv(file)["seconds"] for file in (files.metrics_file, *refit)])
         if len(seconds):
             cost |= {"seconds_per_epoch": round(float(seconds.mean()), 3), "epochs": len(seconds)}
     except (OSError, ValueError, KeyError, TypeError):
-        say(f"{run / 'metrics.csv'}: cannot be read; the run's epochs are not shown")
+        say(f"{files.metrics_file}: cannot be read; the run's epochs are not shown")
     try:
-        blocks = read_json(run / "model.json")["architecture"]
+        blocks = read_json(files.model_file)["architecture"]
         parts = [*blocks["backbones"], blocks["neck"], *blocks["heads"].values()]
         cost["parameters"] = sum(int(part["parameters"]) for part in parts)
     except (DataError, KeyError, TypeError, ValueError):

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from morelli.collection.collection import Collection
 from morelli.console import say
-from morelli.errors import DataError, MorelliError, RunError, StoppedError, UsageError
+from morelli.errors import DataError, MorelliError, StoppedError, UsageError
 from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.audit.evidence import TaskEvidence, cases
 from morelli.evaluation.calibration.temperature import apply_temperature, fit_temperature
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.files import atomic_write, explain_os_error, read_json, write_json
+from morelli.run import Run
 
 VERSION = 1
 FOLDS = 5
@@ -56,7 +57,7 @@ def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> 
     from morelli.prediction.model import load_model
 
     model = load_model(run)
-    collection = own_collection(run)
+    collection, files = own_collection(run), Run(run)
     facts = facts_of(model, collection, folds or FOLDS, epochs, list(model.vocabularies))
     made = _read(run, collection, facts, free=("folds",) * (folds is None) + ("epochs",) * (epochs is None))
     if made is not None:
@@ -64,12 +65,12 @@ def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> 
     again = f"morelli audit {run}"
     works = len(collection.table)
     say(f"cross-fitting {works:,} works in {facts['folds']} folds; later audits of this run reuse it")
-    predictions, second = fit_all(model, collection, run / "audit" / "crossfit", facts, None, again)
-    (run / "predictions-crossfit.json").unlink(missing_ok=True)
-    predictions_file.write(predictions, run / "predictions-crossfit.parquet")
-    predictions_file.write(second, run / "predictions-second.parquet")
-    write_json(run / "predictions-crossfit.json", facts)
-    shutil.rmtree(run / "audit" / "crossfit", ignore_errors=True)
+    predictions, second = fit_all(model, collection, files.crossfit_folder, facts, None, again)
+    files.crossfit_facts_file.unlink(missing_ok=True)
+    predictions_file.write(predictions, files.crossfit_file)
+    predictions_file.write(second, files.second_opinion_file)
+    write_json(files.crossfit_facts_file, facts)
+    shutil.rmtree(files.crossfit_folder, ignore_errors=True)
     return CrossFit(collection, predictions, second, facts)
 
 
@@ -85,14 +86,7 @@ def own_collection(run: Path) -> Collection:
     """The collection that ``run`` began with, unchanged; :class:`RunError` where it is gone or was made anew."""
     from morelli.jobs.evaluate import check_same_rows
 
-    note = run / "collection.txt"
-    try:
-        folder = Path(note.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
-        raise RunError(f"{note}: missing; cross-fitting needs the run's collection, train again") from None
-    if not folder.is_dir():
-        raise RunError(f"{run}: its collection was in {folder}, which is gone; put it back to cross-fit")
-    collection = Collection.open(folder)
+    collection = Run(run).open_collection()
     check_same_rows(run, collection)
     return collection
 
@@ -194,7 +188,7 @@ def _fold(
     resume_command: str,
 ) -> dict[str, NDArray[np.float32]]:
     """Calibrated probabilities of the works of one fold by a network trained on the others."""
-    from morelli.jobs.reading import read_rows
+    from morelli.jobs.runner import read_rows
     from morelli.training.crossfit import fit_fold, fold_collection
 
     done, work = folder / f"fold-{fold}.npz", folder / f"fold-{fold}"
@@ -219,12 +213,13 @@ def _fold(
 def _read(run: Path, collection: Collection, facts: dict[str, Any], free: tuple[str, ...]) -> CrossFit | None:
     """What an earlier call left, if it is of the same, those settings aside that are ``free``; a damaged file is made
     anew."""
+    files = Run(run)
     try:
-        found = read_json(run / "predictions-crossfit.json")
+        found = read_json(files.crossfit_facts_file)
         if not isinstance(found, dict) or found | {k: facts[k] for k in free} != facts:
             return None
-        predictions = predictions_file.read(run / "predictions-crossfit.parquet")
-        second = predictions_file.read(run / "predictions-second.parquet")
+        predictions = predictions_file.read(files.crossfit_file)
+        second = predictions_file.read(files.second_opinion_file)
     except MorelliError:
         return None
     if predictions.ids != list(collection.table["id"].astype(str)) or len(second) != len(predictions):

@@ -13,12 +13,13 @@ from morelli.console import progress, say
 from morelli.errors import UsageError
 from morelli.files import make_folder
 from morelli.jobs.audit import audit, show_audit
-from morelli.jobs.evaluate import evaluate
+from morelli.jobs.evaluate import evaluate, show_scores
 from morelli.jobs.predict import predict
 from morelli.jobs.report import report, show_report
 from morelli.jobs.similar import open_index
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
+from morelli.run import Run
 from morelli.synthetic import paint
 
 WORKS = 1200
@@ -62,24 +63,6 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
     done = predict(run, [out / "unseen" / "wikiart"], out / "predictions.csv")
     minutes = (time.perf_counter() - start) / 60
     say(f"done in {minutes:.1f} minutes")
-    say(f"scores, figures and galleries: {run / 'report' / 'index.html'}")
+    say(f"scores, figures and galleries: {Run(run).report_folder / 'index.html'}")
     say(f"labels of {done.images} new paintings: {done.out}")
     return scores
-
-
-def show_scores(scores: dict[str, Any]) -> None:
-    """Each task's scores beside the two baselines that look at no pixel."""
-    from morelli.console import show_table
-
-    rows: list[tuple[object, ...]] = []
-    for task, s in scores["tasks"].items():
-        if not s["n"]:
-            rows.append((task, 0, "no known label", "", "", ""))
-            continue
-        low, high = s["accuracy_ci95"]
-        base = s["baselines"]
-        oracle = "–" if base["artist_oracle"] is None else f"{base['artist_oracle']:.1%}"
-        cells = (f"{s['accuracy']:.1%} ({low:.1%} to {high:.1%})", f"{s['macro_f1']:.3f}", f"{s['ece']:.3f}")
-        rows.append((task, s["n"], *cells, f"{base['majority']:.1%}", oracle))
-    header = ("task", "works", "accuracy (95 %)", "macro-F1", "ECE", "majority", "artist oracle")
-    show_table("Scores", header, rows)

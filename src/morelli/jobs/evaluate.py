@@ -11,18 +11,17 @@ import pandas as pd
 
 from morelli.collection.collection import Collection
 from morelli.collection.splits import check_split
-from morelli.console import say
+from morelli.console import say, show_table
 from morelli.errors import DataError, MorelliError, RunError
-from morelli.evaluation.predictions import Predictions, TaskPredictions, read, write
+from morelli.evaluation.predictions import Predictions, read, write
 from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report
 from morelli.evaluation.scores.scores import either_scores, score, trust_scores
 from morelli.files import write_json
-from morelli.jobs.reading import read_rows
+from morelli.jobs.runner import predict_rows
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
 from morelli.report.pages.run import write_report
-
-BEFORE_REFIT = "predictions-before-refit.parquet"
+from morelli.run import Run
 
 
 def evaluate(run: Path, split: str = "test", data: Path | None = None, page: bool = True) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
     check_split(split)
     model = load_model(run)
     own = data is None
-    collection = Collection.open(data or _own_collection(run))
+    collection = Collection.open(data) if data else Run(run).open_collection("--data")
     rows = collection.rows(split)
     if not len(rows):
         there = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
@@ -52,7 +51,7 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
         predictions = _before_refit(run, _validation_works(run), model)
     else:
         predictions = predict_rows(model, collection, rows, f"reading {split}")
-    write(predictions, run / f"predictions-{split}.parquet")
+    write(predictions, Run(run).predictions_file(split))
     known = pd.concat([training, table.iloc[rows]]) if not own else table
     if refit and split != "val":  # who asks artists instead of pixels has met the validation works too
         known = known.assign(split=known["split"].replace({"val": "train"}))
@@ -65,10 +64,26 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
         scores["leakage"] = leakage_report(leakage, collection.table, split)
         for task, without in accuracy_without(predictions, leakage, collection.table).items():
             scores["tasks"][task]["accuracy_without_leakage"] = without
-    write_json(run / f"scores-{split}.json", scores)
+    write_json(Run(run).scores_file(split), scores)
     if page:
         say(f"report: {write_report(run, split)}")
     return scores
+
+
+def show_scores(scores: dict[str, Any]) -> None:
+    """Each task's scores beside the two baselines that look at no pixel."""
+    rows: list[tuple[object, ...]] = []
+    for task, s in scores["tasks"].items():
+        if not s["n"]:
+            rows.append((task, 0, "no known label", "", "", ""))
+            continue
+        low, high = s["accuracy_ci95"]
+        base = s["baselines"]
+        oracle = "–" if base["artist_oracle"] is None else f"{base['artist_oracle']:.1%}"
+        cells = (f"{s['accuracy']:.1%} ({low:.1%} to {high:.1%})", f"{s['macro_f1']:.3f}", f"{s['ece']:.3f}")
+        rows.append((task, s["n"], *cells, f"{base['majority']:.1%}", oracle))
+    header = ("task", "works", "accuracy (95 %)", "macro-F1", "ECE", "majority", "artist oracle")
+    show_table("Scores", header, rows)
 
 
 def _add_trust(
@@ -115,7 +130,7 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
     before, from ``predictions-before-refit.parquet``. ``None`` where the split is empty, or the collection gone or
     made anew.
     """
-    file, refit = run / "predictions-val.parquet", bool(model.facts.get("refit"))
+    file, refit = Run(run).predictions_file("val"), bool(model.facts.get("refit"))
     works = _validation_works(run)
     if works.empty:
         return None
@@ -125,13 +140,13 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
         except RunError as error:
             say(f"scores that are tuned on the run's validation works are left out: {error}")
             return None
-    if file.is_file() and file.stat().st_mtime_ns >= (run / "model.json").stat().st_mtime_ns:
+    if file.is_file() and file.stat().st_mtime_ns >= Run(run).model_file.stat().st_mtime_ns:
         with suppress(DataError):  # a damaged one is written anew
             found = read(file)
             if _are_of(found, works, model):
                 return found
     try:
-        collection = Collection.open(_own_collection(run))
+        collection = Run(run).open_collection()
         check_same_rows(run, collection)
     except MorelliError as error:
         say(f"scores that are tuned on the run's validation works are left out: {error}")
@@ -144,7 +159,7 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
 
 def _before_refit(run: Path, works: pd.DataFrame, model: Model) -> Predictions:
     """A refitted run's answers for its validation ``works`` before it had learned them."""
-    file, found = run / BEFORE_REFIT, None
+    file, found = Run(run).before_refit_file, None
     with suppress(DataError):
         found = read(file)
     if found is None or not _are_of(found, works, model):
@@ -165,17 +180,6 @@ def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
         task.names == model.vocabularies[name] and np.array_equal(task.labels, works[name])
         for name, task in found.tasks.items()
     )
-
-
-def predict_rows(model: Model, collection: Collection, rows: np.ndarray, title: str) -> Predictions:
-    """Calibrated predictions for ``rows`` of a collection, with their labels."""
-    readings = read_rows(model, collection, rows, title)
-    tasks = {
-        task: TaskPredictions(names, collection.labels(task, names)[rows], readings.probabilities[task])
-        for task, names in model.vocabularies.items()
-    }
-    ids, paths = (list(collection.table[c].astype(str).iloc[rows]) for c in ("id", "file"))
-    return Predictions(ids, paths, tasks, readings.embedding)
 
 
 def _tables(
@@ -206,23 +210,12 @@ def check_same_rows(run: Path, collection: Collection) -> None:
 
 
 def _training_rows(run: Path, columns: list[str]) -> pd.DataFrame:
+    file = Run(run).works_file
     try:
-        return pd.read_parquet(run / "collection.parquet", columns=columns)
+        return pd.read_parquet(file, columns=columns)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
-        raise RunError(
-            f"{run / 'collection.parquet'}: cannot be read ({why:.80}); train the run again"
-        ) from None
-
-
-def _own_collection(run: Path) -> Path:
-    try:
-        folder = Path((run / "collection.txt").read_text(encoding="utf-8").strip())
-    except OSError:
-        raise RunError(f"{run / 'collection.txt'}: missing; name the collection with --data") from None
-    if not folder.is_dir():
-        raise RunError(f"{run}: its collection was in {folder}, which is gone; name it with --data")
-    return folder
+        raise RunError(f"{file}: cannot be read ({why:.80}); train the run again") from None
 
 
 def _say_strangers(collection: Collection, model: Model, rows: np.ndarray) -> None:

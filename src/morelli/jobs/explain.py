@@ -1,4 +1,4 @@
-"""``morelli explain``: where the network looked on one painting, and what it believed as it read."""
+"""``morelli explain``: where the network looked on one painting, and how its answer changed as it read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from morelli.console import say
 from morelli.errors import UsageError
 from morelli.evaluation.turning_points import turning_points
 from morelli.files import atomic_write, make_folder, write_json
-from morelli.jobs.painting import Painting, open_painting
+from morelli.jobs.query import QueriedWork, open_query
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.saliency import (
     METHODS,
@@ -32,6 +32,7 @@ from morelli.report.figures import style
 from morelli.report.figures.reading_trace import Reading, numbered, trace_figure
 from morelli.report.figures.saliency_map import map_figure
 from morelli.report.pages.explain import MEASURES, Section, describe_point, story, write_explain_page
+from morelli.run import Run
 
 _TOP = 5
 
@@ -43,7 +44,7 @@ def explain(
 
     Writes into ``out`` (``RUN/explain/NAME``): ``index.html``, which needs no other file; for each task
     ``map_TASK.png``, ``heat_TASK.png`` (the map alone, in greys, at the painting's resolution up to 2,000 pixels a
-    side) and ``trace_TASK.png``; ``attention.png`` where the neck pools by attention; ``trace.csv``, the belief in
+    side) and ``trace_TASK.png``; ``attention.png`` where the neck pools by attention; ``trace.csv``, the probability of
     every class after every step; ``explanation.json``, what is returned. ``task`` names some of the run's tasks,
     ``method`` is one of :data:`morelli.prediction.saliency.METHODS`.
 
@@ -55,18 +56,18 @@ def explain(
         raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
     model = load_model(run)
     tasks = _tasks(model, task)
-    work = open_painting(run, model, query)
+    work = open_query(run, model, query)
     inside, features = spatial_view(model, work.pixels[None])
     attention = None
     if method == "attention" or has_attention(model):
         attention = attention_map(inside, features)  # before anything is written: not every neck has it
     trace = read_trace(inside, features)
-    folder = make_folder(out or run / "explain" / work.folder, "--out")
-    told, sections = {}, []
+    folder = make_folder(out or Run(run).explanation_folder(work.folder), "--out")
+    answers, sections = {}, []
     for name in tasks:
         reading = reading_of(model, work, trace, name)
-        told[name] = _tell(model, reading, name, work.labels.get(name))
-        sections.append(_draw(folder, model, work, reading, told[name], name, method))
+        answers[name] = _answer(model, reading, name, work.labels.get(name))
+        sections.append(_draw(folder, model, work, reading, answers[name], name, method))
     shown = None
     if attention is not None and method != "attention":
         shown = _draw_attention(folder, model, work, attention)
@@ -99,7 +100,7 @@ def explain(
             "grid": list(trace.grid),
             "meaning": trace.meaning,
         },
-        "tasks": told,
+        "tasks": answers,
         "files": files,
     }
     write_json(folder / "explanation.json", summary)
@@ -108,8 +109,8 @@ def explain(
 
 def show_explanation(summary: dict[str, Any]) -> None:
     """Each task's answer and its story, and where the page is."""
-    for name, told in summary["tasks"].items():
-        say(f"{name}: {style.pretty(told['answer'], name)} ({told['confidence']:.2f}). {told['story']}")
+    for name, answer in summary["tasks"].items():
+        say(f"{name}: {style.display_name(answer['answer'])} ({answer['confidence']:.2f}). {answer['story']}")
     say(f"maps and trace: {Path(summary['folder']) / 'index.html'}")
 
 
@@ -120,24 +121,24 @@ def _tasks(model: Model, wanted: list[str] | None) -> list[str]:
     return list(dict.fromkeys(wanted or model.vocabularies))
 
 
-def reading_of(model: Model, work: Painting, trace: Trace, task: str) -> Reading:
+def reading_of(model: Model, work: QueriedWork, trace: Trace, task: str) -> Reading:
     """One task of a trace as the figures draw it."""
     width, height = work.size
     left, top, right, bottom = seen_box(width, height, model.recipe.image.fit)
-    beliefs = trace.probabilities[task]
+    probabilities = trace.probabilities[task]
     return Reading(
-        [style.pretty(name, task) for name in model.vocabularies[task]],
-        beliefs,
+        [style.display_name(name) for name in model.vocabularies[task]],
+        probabilities,
         trace.cells,
         trace.grid,
         (left / width, top / height, right / width, bottom / height),
-        numbered(turning_points(beliefs)),
+        numbered(turning_points(probabilities)),
         trace.unit,
         trace.ordered,
     )
 
 
-def _tell(model: Model, reading: Reading, task: str, given: str | None) -> dict[str, Any]:
+def _answer(model: Model, reading: Reading, task: str, given: str | None) -> dict[str, Any]:
     """One task of the summary; class names as in the vocabulary."""
     names, answer = model.vocabularies[task], reading.probabilities[-1]
     best = np.argsort(-answer, kind="stable")[:_TOP]
@@ -158,24 +159,30 @@ def _tell(model: Model, reading: Reading, task: str, given: str | None) -> dict[
 
 
 def _draw(
-    folder: Path, model: Model, work: Painting, reading: Reading, told: dict[str, Any], task: str, method: str
+    folder: Path,
+    model: Model,
+    work: QueriedWork,
+    reading: Reading,
+    answer: dict[str, Any],
+    task: str,
+    method: str,
 ) -> Section:
     """Writes the three pictures of one task; returns its part of the page."""
-    answer = int(reading.probabilities[-1].argmax())
-    cells = saliency(model, work.pixels, task, answer, method)
+    target = int(reading.probabilities[-1].argmax())
+    cells = saliency(model, work.pixels, task, target, method)
     heat = over_painting(cells, *work.size, model.recipe.image.fit)
-    name = reading.names[answer]
+    name = reading.names[target]
     looked = "Where the neck attended" if method == "attention" else f"Where it looked for {name}"
     measure = MEASURES.get(method, "relevance, share of the largest")
     mapped = map_figure(work.image, heat, f"{task.capitalize()}: {looked[0].lower()}{looked[1:]}", measure)
     traced = trace_figure(work.image, reading, f"{task.capitalize()}: how {name} was reached")
     _write(folder / f"heat_{task}.png", _picture(np.round(255 * heat).astype(np.uint8), "PNG"))
-    top = [(style.pretty(each["class"], task), each["probability"]) for each in told["top"]]
+    top = [(style.display_name(each["class"]), each["probability"]) for each in answer["top"]]
     return Section(
         task,
         top,
-        told["given"] and style.pretty(told["given"], task),
-        told["story"],
+        answer["given"] and style.display_name(answer["given"]),
+        answer["story"],
         [describe_point(reading, point) for point in reading.points],
         _save(folder / f"trace_{task}.png", traced),
         _save(folder / f"map_{task}.png", mapped),
@@ -183,7 +190,7 @@ def _draw(
     )
 
 
-def _draw_attention(folder: Path, model: Model, work: Painting, cells: np.ndarray) -> bytes:
+def _draw_attention(folder: Path, model: Model, work: QueriedWork, cells: np.ndarray) -> bytes:
     heat = over_painting(cells, *work.size, model.recipe.image.fit)
     drawn = map_figure(work.image, heat, "Where the neck attended", MEASURES["attention"])
     return _save(folder / "attention.png", drawn)
@@ -194,13 +201,13 @@ def _write_trace(file: Path, model: Model, trace: Trace, tasks: list[str]) -> No
     cells = [" ".join(f"{n // trace.grid[1]},{n % trace.grid[1]}" for n in step) for step in trace.cells]
     parts = []
     for task in tasks:
-        names, beliefs = model.vocabularies[task], trace.probabilities[task]
+        names, probabilities = model.vocabularies[task], trace.probabilities[task]
         columns = {
             "task": task,
             "step": np.repeat(np.arange(1, len(trace) + 1), len(names)),
             "cells": np.repeat(np.array(cells, dtype=object), len(names)),
             "class": np.tile(np.array(names, dtype=object), len(trace)),
-            "probability": beliefs.ravel(),
+            "probability": probabilities.ravel(),
         }
         parts.append(pd.DataFrame(columns))
     with atomic_write(file) as temporary:

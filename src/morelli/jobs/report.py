@@ -21,6 +21,7 @@ from morelli.report.sections.neighbour_index import open_neighbour_index
 from morelli.report.sections.samples import pictures_of
 from morelli.report.sections.traces import NAME as TRACES
 from morelli.report.sections.traces import traces
+from morelli.run import Run
 
 PAGES = (".html", ".htm")
 
@@ -37,21 +38,21 @@ def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str,
     not evaluated, and :class:`DataError` where a file is damaged.
     """
     _check(run, split, out)
-    parts = read_run_results(run, split)
-    picture = _pictures(parts)
-    neighbours = open_neighbour_index(parts)
+    results = read_run_results(run, split)
+    picture = _pictures(results)
+    neighbours = open_neighbour_index(results)
     makers = [
-        lambda: confused(parts, picture, neighbours),
-        lambda: candidates(parts, picture),
-        lambda: nearest(parts, picture, neighbours),
-        lambda: _traces(parts),
+        lambda: confused(results, picture, neighbours),
+        lambda: candidates(results, picture),
+        lambda: nearest(results, picture, neighbours),
+        lambda: _traces(results),
     ]
     sections: list[Section | Missing] = []
     with progress("report", len(makers) + 1, "sections", keep=False) as advance:
         for make in makers:
             sections.append(make())
             advance(1)
-        page = write_page(parts, sections, out)
+        page = write_page(results, sections, out)
         advance(1)
     return {
         "page": str(page),
@@ -62,11 +63,11 @@ def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str,
     }
 
 
-def show_report(made: dict[str, Any]) -> None:
+def show_report(summary: dict[str, Any]) -> None:
     """Where the page is, and what is not on it."""
-    for why in made["missing"].values():
+    for why in summary["missing"].values():
         say(f"not on the page: {why[0].lower()}{why[1:]}")
-    say(f"report of split {made['split']}, {made['bytes'] / 1e6:.1f} MB: {made['page']}")
+    say(f"report of split {summary['split']}, {summary['bytes'] / 1e6:.1f} MB: {summary['page']}")
 
 
 def _check(run: Path, split: str, out: Path | None) -> None:
@@ -81,34 +82,34 @@ def _check(run: Path, split: str, out: Path | None) -> None:
         make_folder(out.parent, "--out")
 
 
-def _pictures(parts: RunResults) -> Pictures | None:
+def _pictures(results: RunResults) -> Pictures | None:
     """The paintings of the run's own collection, and of the one that was scored where that is another."""
-    scored = pictures_of(parts.run, parts.scores, parts.predictions.ids)
-    own = pictures_of(parts.run, {}, list(parts.works["id"].astype(str)))
+    scored = pictures_of(results.run, results.scores, results.predictions.ids)
+    own = pictures_of(results.run, {}, list(results.works["id"].astype(str)))
     if own is None:
         return scored
-    ids = set(parts.works["id"].astype(str))
+    ids = set(results.works["id"].astype(str))
     return lambda work: own(work) if work in ids else scored and scored(work)
 
 
-def _traces(parts: RunResults) -> Section | Missing:
+def _traces(results: RunResults) -> Section | Missing:
     """Read by the network now; where it or a painting cannot be opened the page does without."""
-    if not (parts.run / "model.json").is_file():
+    if not Run(results.run).model_file.is_file():
         return Missing(TRACES, "No reading traces are shown: the run holds no network")
     from morelli.jobs.explain import reading_of
-    from morelli.jobs.painting import open_painting
+    from morelli.jobs.query import open_query
     from morelli.prediction.model import load_model
     from morelli.prediction.spatial_view import spatial_view
     from morelli.prediction.trace import read_trace
 
     try:
-        model = load_model(parts.run)
+        model = load_model(results.run)
 
         def read(work: str, task: str) -> tuple[Pixels, Reading, str]:
-            painting = open_painting(parts.run, model, work)
+            painting = open_query(results.run, model, work)
             trace = read_trace(*spatial_view(model, painting.pixels[None]))
             return painting.image, reading_of(model, painting, trace, task), trace.meaning
 
-        return traces(parts, read)
+        return traces(results, read)
     except MorelliError as error:
         return Missing(TRACES, f"No reading traces are shown: {error}")

@@ -26,6 +26,7 @@ from morelli.evaluation.audit.label_rules import estimated_errors
 from morelli.evaluation.audit.rules import RULES
 from morelli.files import atomic_write, read_json, write_json
 from morelli.jobs.crossfit import CrossFit, check_options, crossfit, facts_of, fit_all, pooled
+from morelli.run import Run
 
 FIGURES = ("auroc", "average_precision", "precision_at_100", "precision_at_errors")
 PICTURES_ALONE = "combined, no other labels"
@@ -76,7 +77,7 @@ def self_test(
     folds, epochs = folds or given.facts["folds"], epochs or given.facts["epochs"]
     model = load_model(run)
     chosen = _tasks(given, tasks)
-    folder = run / "audit" / "self-test"
+    folder = Run(run).self_test_folder
     before = {task: RULES["combined"].of_case(case).flagged for task, case in given.cases().items()}
     features = None
     results: dict[str, Any] = {task: {"given": _given(given, task), "settings": []} for task in chosen}

@@ -21,10 +21,11 @@ from morelli.errors import DataError, UsageError
 from morelli.evaluation.search.diversity import POOL, diverse
 from morelli.evaluation.search.search import Index
 from morelli.files import atomic_write, make_folder, write_json
-from morelli.jobs.reading import read_rows
-from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
+from morelli.jobs.query import pixels_of, row_of
+from morelli.jobs.runner import read_rows
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
+from morelli.run import Run
 
 GALLERIES = (".jpg", ".jpeg", ".png")
 TABLES = (".csv", ".parquet", ".json")
@@ -63,7 +64,7 @@ def similar(
     """
     _check(query, artist, k, diversity, out)
     model = load_model(run)
-    collection = collection_of(run)
+    collection = Run(run).open_collection()
     row = None if query is None or Path(query).is_file() else row_of(query, collection)
     allowed = np.ones(len(collection.table), dtype=bool)
     if where:
@@ -98,7 +99,7 @@ def similar(
 def open_index(run: Path, model: Model, collection: Collection) -> Index:
     """The index in ``RUN/index`` over all works of ``collection``; read by the network where it is not there yet,
     or is of other weights, images or works. Only the table is written again where labels alone have changed."""
-    folder = run / "index"
+    folder = Run(run).index_folder
     facts = {"weights": str(model.facts["weights"]), "images": collection.fingerprint}
     works = _describe(collection)
     try:
@@ -223,7 +224,7 @@ def _write_gallery(
     from morelli.report.figures.gallery import Tile, gallery_figure
 
     def labels(work: pd.Series) -> list[str]:
-        return [style.pretty(str(work[task]), task) for task in TASKS if _known(work[task])]
+        return [style.display_name(str(work[task])) for task in TASKS if _known(work[task])]
 
     tiles, title = [], ""
     if row is not None:
@@ -234,7 +235,7 @@ def _write_gallery(
         tiles.append(Tile(picture, ("query", Path(found["query"]).name), style.VERMILLION))
     else:
         name = found["query"].removeprefix("artist ")
-        title = f"Works nearest to the mean of {style.pretty(name, 'artist')}"
+        title = f"Works nearest to the mean of {style.display_name(name)}"
     for result, place in zip(found["results"], rows, strict=True):
         lines = (f"{result['rank']}: distance {result['distance']:.3f}", *labels(index.table.iloc[place]))
         tiles.append(Tile(collection.read(int(place)), lines))

@@ -19,8 +19,9 @@ from morelli.jobs.evaluate import check_same_rows
 from morelli.network.network import Network
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.preprocessing.device import best_device, choose_precision
+from morelli.run import Run
 from morelli.training.components import fit_components
-from morelli.training.fit import REFIT, fit, load_before_refit
+from morelli.training.fit import fit, load_before_refit
 
 
 def train(
@@ -41,7 +42,7 @@ def train(
     recipe = recipes.load(recipe_file, changes or [])
     collection = Collection.open(data)
     _check_run(out, recipe, resume)
-    if resume and (out / "collection.parquet").exists():
+    if resume and Run(out).works_file.exists():
         check_same_rows(out, collection)
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
@@ -64,7 +65,7 @@ def train(
     say(
         f"{recipe.name}: {_described(network)}; on {device.type}, {choose_precision(recipe.training.precision, device)}"
     )
-    write_text(out / "recipe.yaml", recipes.dump(recipe))
+    write_text(Run(out).recipe_file, recipes.dump(recipe))
     _write_collection(collection, out)
     again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
     again += [part for change in changes or [] for part in ("--set", change)]
@@ -77,7 +78,7 @@ def train(
         if whole:
             whole.components = network.components  # nobody's label made them
             say("refit: learning again, from the training and validation works together")
-            fit(recipe, collection, whole, out / REFIT, resume, again_text, refit=True)
+            fit(recipe, collection, whole, Run(out).refit.folder, resume, again_text, refit=True)
         if first_process():
             model = calibrated(network, recipe, collection)
             _save(refitted(model, whole, collection, out) if whole else model, out)
@@ -106,20 +107,21 @@ def _prior_artists(recipe: recipes.Recipe, collection: Collection) -> list[str]:
 
 def _save(model: Model, out: Path) -> None:
     for task, names in model.vocabularies.items():
-        write_text(out / f"class_names_{task}.txt", "\n".join(names) + "\n")
+        write_text(Run(out).class_names_file(task), "\n".join(names) + "\n")
     save_model(model, out)
 
 
 def _check_run(out: Path, recipe: recipes.Recipe, resume: bool) -> None:
-    begun = (out / "checkpoints" / "last.ckpt").exists() or (out / "model.json").exists()
+    files = Run(out)
+    begun = files.last_checkpoint.exists() or files.model_file.exists()
     if begun and not resume:
         raise UsageError(
             f"--out {out}: holds a run already; add --resume to go on with it, or choose another folder"
         )
     if resume and not out.exists():
         raise UsageError(f"--out {out}: no such run to resume")
-    if resume and (out / "recipe.yaml").exists():
-        before = recipes.load(out / "recipe.yaml")
+    if resume and files.recipe_file.exists():
+        before = recipes.load(files.recipe_file)
         if before != recipe:
             changed = [k for k in type(recipe).model_fields if getattr(before, k) != getattr(recipe, k)]
             raise UsageError(
@@ -186,6 +188,6 @@ def _weights_dirs(recipe_file: Path) -> list[Path]:
 def _write_collection(collection: Collection, out: Path) -> None:
     """The rows and the split used, and where the images are."""
     columns = [c for c in collection.table.columns if c not in ("phash", "file")]
-    with atomic_write(out / "collection.parquet") as temporary:
+    with atomic_write(Run(out).works_file) as temporary:
         collection.table[columns].to_parquet(temporary, index=False)
-    write_text(out / "collection.txt", f"{collection.folder.resolve()}\n")
+    Run(out).note_collection(collection.folder)

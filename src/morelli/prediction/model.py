@@ -18,6 +18,7 @@ from morelli.files import atomic_write, digest, read_json, write_json
 from morelli.network.network import Network
 from morelli.preprocessing.device import autocast, best_device, choose_precision
 from morelli.preprocessing.pixels import normalise
+from morelli.run import Run
 
 
 @dataclass
@@ -86,16 +87,15 @@ class Model:
 
 def save_model(model: Model, run: Path) -> None:
     """Writes the two files, each atomically, the weights first."""
+    files = Run(run)
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    with atomic_write(run / "model.safetensors") as temporary:
+    with atomic_write(files.weights_file) as temporary:
         try:
             save_file(state, temporary, metadata={"format": "pt", "morelli": __version__})
         except SafetensorError as error:
-            raise RunError(
-                f"{run / 'model.safetensors'}: cannot be written ({error}); is the disk full?"
-            ) from None
+            raise RunError(f"{files.weights_file}: cannot be written ({error}); is the disk full?") from None
     write_json(
-        run / "model.json",
+        files.model_file,
         {
             "format": 1,
             "morelli": __version__,
@@ -118,18 +118,19 @@ def load_model(run: Path) -> Model:
     """Raises :class:`RunError` where ``run`` holds no trained model, or a damaged one."""
     if run.exists() and not run.is_dir():
         raise RunError(f"{run}: is a file; give a run's folder")
-    for name in ("model.json", "model.safetensors"):
-        if not (run / name).is_file():
-            what = "no such run" if not run.exists() else f"holds no {name}"
+    files = Run(run)
+    for file in (files.model_file, files.weights_file):
+        if not file.is_file():
+            what = "no such run" if not run.exists() else f"holds no {file.name}"
             raise RunError(
                 f"{run}: {what}; train it with: morelli train RECIPE --data COLLECTION --out {run}"
             )
-    facts = read_json(run / "model.json")
+    facts = read_json(files.model_file)
     try:
         tree = facts.pop("recipe")
         for backbone in tree["backbones"]:
             backbone["weights"] = "none"  # they are in model.safetensors
-        settings = recipe.parse(tree, str(run / "model.json"))
+        settings = recipe.parse(tree, str(files.model_file))
         look = facts.pop("preprocessing")
         vocabularies = facts.pop("vocabularies")
         temperature, shift = facts.pop("temperature"), facts.pop("shift", {})  # of older runs none
@@ -137,14 +138,14 @@ def load_model(run: Path) -> Model:
         mean, std = tuple(look["mean"]), tuple(look["std"])
     except (KeyError, TypeError, AttributeError):
         raise RunError(
-            f"{run / 'model.json'}: not a morelli model's description; train the run again"
+            f"{files.model_file}: not a morelli model's description; train the run again"
         ) from None
     network = Network(settings, vocabularies, artists=artists)
     try:
-        network.load_state_dict(load_file(run / "model.safetensors"))
+        network.load_state_dict(load_file(files.weights_file))
     except (SafetensorError, RuntimeError, OSError) as error:
         why = str(error).splitlines()[0]
-        raise RunError(f"{run / 'model.safetensors'}: cannot be loaded ({why:.100}); train again") from None
+        raise RunError(f"{files.weights_file}: cannot be loaded ({why:.100}); train again") from None
     extra = {k: v for k, v in facts.items() if k not in ("format", "morelli")}
-    extra["weights"] = digest(run / "model.safetensors")
+    extra["weights"] = digest(files.weights_file)
     return Model(network, settings, vocabularies, mean, std, temperature, extra, shift=shift)

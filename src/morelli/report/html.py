@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from morelli.collection.images import open_rgb
+from morelli.collection.names import class_key
 from morelli.errors import ImageError
 from morelli.report.titles import work_names
 
@@ -43,9 +45,14 @@ class Work:
     note: str = ""
 
     @classmethod
-    def of(cls, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "") -> Work:
-        """The work whose id, a file name, is ``name``."""
-        return cls(thumbnail(picture), *work_names(name), lines, note)
+    def of(
+        cls, name: str, picture: bytes | None, lines: Sequence[str] = (), note: str = "", artist: str = ""
+    ) -> Work:
+        """The work whose id, a file name, is ``name``; by ``artist``, or else by whom the file's name says."""
+        named, title = work_names(name)
+        if artist and class_key(artist) != class_key(named):
+            title = PurePosixPath(name).stem  # what seems an artist's name in it is none
+        return cls(thumbnail(picture), artist or named, title, lines, note)
 
     @property
     def alt(self) -> str:

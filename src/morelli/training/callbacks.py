@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 from morelli.console import progress, say
 from morelli.errors import StoppedError
 from morelli.files import atomic_write
+from morelli.run import Run
 
 
 class Checkpoints(pl.Callback):
@@ -24,17 +25,17 @@ class Checkpoints(pl.Callback):
     A checkpoint carries its phase, its epoch and how many batches of it were done.
     """
 
-    def __init__(self, folder: Path, number: int, best: float) -> None:
-        self.folder, self.number, self.best = folder, number, best
+    def __init__(self, run: Run, number: int, best: float) -> None:
+        self.run, self.number, self.best = run, number, best
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         score = float(trainer.callback_metrics["val_score"])
         if not trainer.sanity_checking and score > self.best:
             self.best = score
-            self.save(trainer, "best.ckpt")
+            self.save(trainer, self.run.best_checkpoint)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.save(trainer, "last.ckpt")
+        self.save(trainer, self.run.last_checkpoint)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -43,14 +44,14 @@ class Checkpoints(pl.Callback):
         own = {"phase": self.number, "best": self.best, "stopped": trainer.should_stop}
         checkpoint["morelli"] = own
 
-    def save(self, trainer: pl.Trainer, name: str) -> None:
+    def save(self, trainer: pl.Trainer, file: Path) -> None:
         """Every process calls this; the first one writes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{name}.part"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.part")
         try:
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
-                temporary.replace(self.folder / name)
+                temporary.replace(file)
         finally:
             if trainer.is_global_zero:
                 temporary.unlink(missing_ok=True)
@@ -147,7 +148,7 @@ class GracefulStop(pl.Callback):
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         # a half-filled accumulation would lose its gradients: go on to its end
         if asked and batch_idx % trainer.accumulate_grad_batches == 0:
-            self.checkpoints.save(trainer, "last.ckpt")
+            self.checkpoints.save(trainer, self.checkpoints.run.last_checkpoint)
             raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -21,6 +21,7 @@ from morelli.network.backbone.map_statistics import StatisticsLayout, deviations
 from morelli.network.network import Network
 from morelli.prediction.model import Model
 from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
+from morelli.run import Run
 from morelli.training.features import FeatureFile, JoinedFeatures
 from morelli.training.fit import fit
 
@@ -87,7 +88,7 @@ def fit_fold(
     first = backbone.each()[0]
     first.mean, first.std = model.mean, model.std  # type: ignore[assignment]
     network = Network(recipe, vocabularies, backbone=backbone, components=model.network.components)
-    resume = (folder / "checkpoints" / "last.ckpt").exists()
+    resume = Run(folder).last_checkpoint.exists()
     fit(recipe, collection, network, folder, resume, resume_command)
     return Model(network, recipe, vocabularies, model.mean, model.std)
 

@@ -24,12 +24,12 @@ from morelli.network.loss import MultiTaskLoss
 from morelli.network.network import Network
 from morelli.preprocessing.device import best_device, choose_precision
 from morelli.recipe import Recipe
+from morelli.run import Run
 from morelli.training.callbacks import Checkpoints, EpochLog, GracefulStop
 from morelli.training.module import ReadingModule
 from morelli.training.samplers import EpochBatches, class_counts
 from morelli.training.sources import Sources
 
-REFIT = "refit"  # a run's folder for it
 _PLUGIN = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -70,7 +70,7 @@ def fit(
         for column, (name, names) in enumerate(network.learned.items())
     }
     loss = MultiTaskLoss(list(counts), recipe, counts)
-    begun = (run / "checkpoints" / "last.ckpt").exists()
+    begun = Run(run).last_checkpoint.exists()
     place = find_resume_point(run) if resume and (begun or not refit) else None
     best = place.best if place else float("inf" if refit else "-inf")
     for number in range(place.phase if place else 0, len(recipe.phases)):
@@ -80,8 +80,8 @@ def fit(
         if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
             continue  # the phase had ended
         best = _fit_phase(recipe, sources, network, loss, run, number, here, best, resume_command)
-    chosen = "last.ckpt" if refit or recipe.training.refit else "best.ckpt"
-    load_weights(network, run / "checkpoints" / chosen, loss)
+    last = refit or recipe.training.refit
+    load_weights(network, Run(run).last_checkpoint if last else Run(run).best_checkpoint, loss)
 
 
 def _fit_phase(
@@ -105,9 +105,9 @@ def _fit_phase(
         batches.skip = place.batches
         batches.set_epoch(place.epoch)  # workers read ahead before Lightning does it
     module = ReadingModule(network, loss, recipe, number, batches)
-    checkpoints = Checkpoints(run / "checkpoints", number, best)
+    checkpoints = Checkpoints(Run(run), number, best)
     stop = GracefulStop(checkpoints, resume_command)
-    log = EpochLog(run / "metrics.csv", len(recipe.phases), number, batches.count, sources.refit)
+    log = EpochLog(Run(run).metrics_file, len(recipe.phases), number, batches.count, sources.refit)
     trainer = _trainer(recipe, number, run, [log, checkpoints, stop])
     network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
     with warnings.catch_warnings():
@@ -155,7 +155,7 @@ def _average(decay: float, mean: Tensor, now: Tensor, count: object) -> Tensor:
 
 def find_resume_point(run: Path) -> ResumePoint | None:
     """Where ``last.ckpt`` stands; None where there is none yet."""
-    file = run / "checkpoints" / "last.ckpt"
+    file = Run(run).last_checkpoint
     if not file.exists():
         say(f"{run}: no checkpoint yet; starting from the beginning")
         return None
@@ -180,7 +180,7 @@ def load_weights(network: Network, file: Path, loss: MultiTaskLoss) -> None:
 
 def load_before_refit(network: Network, run: Path) -> None:
     """Into the network of a refitted run the weights that it had when it had not learned its validation works."""
-    file = run / "checkpoints" / "last.ckpt"
+    file = Run(run).last_checkpoint
     if not file.exists():
         raise RunError(
             f"{file}: missing, and the run's own weights have learned its validation works; train it again"
@@ -205,5 +205,5 @@ def _read(file: Path) -> dict[str, Any]:
         return torch.load(file, map_location="cpu", weights_only=False)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "damaged"
-        how = "with" if file.parent.parent.name == REFIT else "without"  # the run before the refit is whole
+        how = "with" if Run(file.parent.parent).is_refit else "without"  # the run before the refit is whole
         raise RunError(f"{file}: cannot be read ({why}); delete it and train {how} --resume") from None

@@ -14,8 +14,8 @@ from morelli.report.figures import style
 from morelli.report.figures.scores import draw_reliability, empty
 from morelli.report.figures.style import styled
 
-# the accuracy of fewer works than this jumps about and says nothing
-FEWEST = 20
+# the accuracy of fewer works than this jumps about and means nothing
+MIN_WORKS = 20
 _POINTS = 600
 
 
@@ -23,7 +23,7 @@ _POINTS = 600
 def before_after_figure(
     task: TaskPredictions, title: str, temperature: float, shift: list[float] | None = None
 ) -> Figure:
-    """Two reliability diagrams side by side: as the network said it, and at the temperature and shift of ``task``."""
+    """Two reliability diagrams side by side: as the network gives it, and at the temperature and shift of ``task``."""
     if not task.known.any():
         return empty(title)
     before = TaskPredictions(task.names, task.labels, uncalibrated(task.probabilities, temperature, shift))
@@ -60,7 +60,7 @@ def abstention_figure(
     for name, curve in curves.items():
         colour = style.TASK_COLOURS.get(name, style.PURPLE)
         works = np.arange(1, len(curve) + 1)
-        first = min(FEWEST, len(curve)) - 1
+        first = min(MIN_WORKS, len(curve)) - 1
         shown = np.unique(np.linspace(first, len(curve) - 1, _POINTS).astype(int))
         axes.plot(
             works[shown] / len(curve), curve[shown], color=colour, label=f"{name}, all: {curve[-1]:.1%}"

@@ -15,7 +15,7 @@ from morelli.report.figures import style
 from morelli.report.figures.style import styled
 
 REFERENCE, BETTER, WORSE, UNCLEAR = "#222222", style.BLUE, style.VERMILLION, style.GREY
-_LINE, _LONGEST = 34, 60  # letters of a run's name in one line, and in two
+_LINE_LENGTH, _NAME_LENGTH = 34, 60  # letters of a run's name in one line, and in two
 _COLUMNS = ((1.02, "accuracy (95 %)"), (1.36, "difference to the reference, in points (95 %)"))
 _GAP = 0.95  # between panels, in inches
 _WIDTH = 4.6  # of a panel, in inches; the texts beside it take as much again
@@ -75,7 +75,7 @@ def _draw_task(axes: Axes, task: str, scores: list[dict[str, Any]], names: list[
         _write(axes, _COLUMNS[1][0], place, *_words(score["difference"]), colour)
     for x, header in _COLUMNS:
         axes.text(x, 1.0, header, transform=axes.transAxes, va="bottom", fontsize=8, color=style.GREY)
-    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)
     margin = max(0.1 * (high.max() - low.min()), 0.5)
@@ -120,11 +120,11 @@ def _colour(change: dict[str, Any] | None) -> str:
 def _short(name: str) -> str:
     """A run's name in one or two lines, broken after a separator where that fits; a longer one loses its middle,
     for runs differ at the end as often as at the beginning."""
-    if len(name) > _LONGEST:
-        name = f"{name[: _LONGEST // 2 - 1]}…{name[-_LONGEST // 2 :]}"
-    if len(name) <= _LINE:
+    if len(name) > _NAME_LENGTH:
+        name = f"{name[: _NAME_LENGTH // 2 - 1]}…{name[-_NAME_LENGTH // 2 :]}"
+    if len(name) <= _LINE_LENGTH:
         return name
-    places = [found.end() for found in re.finditer("[-_/ ]+", name)]
-    fitting = [place for place in places if len(name) - _LINE <= place <= _LINE]
-    place = fitting[-1] if fitting else _LINE
+    places = [match.end() for match in re.finditer("[-_/ ]+", name)]
+    fitting = [place for place in places if len(name) - _LINE_LENGTH <= place <= _LINE_LENGTH]
+    place = fitting[-1] if fitting else _LINE_LENGTH
     return f"{name[:place]}\n{name[place:]}"

@@ -11,12 +11,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, PercentFormatter
 
 from morelli.errors import DataError
 from morelli.report.figures import style
 from morelli.report.figures.style import styled
 
+# legends under their panels, where no line can cross them
+_BELOW: dict[str, Any] = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, -0.18),
+    "columnspacing": 1.2,
+    "handlelength": 1.6,
+}
 _NEEDED = ("epoch", "phase", "lr", "train_loss", "val_loss")
 # column, label, colour of the two kinds of outlier
 OUTLIERS = (
@@ -45,14 +52,17 @@ def learning_curves_figure(metrics_csv: str | Path) -> Figure:
     _line(rate, table, "lr", style.PURPLE)
     if (table["lr"].dropna() > 0).all() and table["lr"].notna().any():
         rate.set_yscale("log")
+        rate.yaxis.set_major_formatter(LogFormatter())  # matplotlib's own writes formulas
+        rate.yaxis.set_minor_formatter(LogFormatter())
+    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
     titles = ["Loss", "Accuracy" if trained else "Validation accuracy", "Learning rate (neck and heads)"]
     for axes, title in zip((loss, accuracy, rate), titles, strict=True):
         axes.set_title(title, pad=18)
         _finish(axes, table)
-    loss.legend()
+    loss.legend(ncols=2, **_BELOW)
     if handles := accuracy.get_legend_handles_labels()[0]:
         dashed = [Line2D([], [], color=style.GREY, linestyle="--", label="on training works")]
-        accuracy.legend(handles=[*handles, *dashed] if trained else handles)
+        accuracy.legend(handles=[*handles, *dashed] if trained else handles, ncols=4, **_BELOW)
     return drawn
 
 

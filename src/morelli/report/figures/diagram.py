@@ -204,8 +204,8 @@ def _trained(phases: Sequence[int | str] | None) -> str | None:
     ('frozen', 'frozen, then last 2 stages trained, then all trained')
     """
     words = {"none": "frozen", "0": "frozen", "all": "all trained", "1": "last stage trained"}
-    said = [words.get(str(phase), f"last {phase} stages trained") for phase in phases or []]
-    return ", then ".join(dict.fromkeys(said)) or None
+    phrases = [words.get(str(phase), f"last {phase} stages trained") for phase in phases or []]
+    return ", then ".join(dict.fromkeys(phrases)) or None
 
 
 def _total(facts: dict[str, Any]) -> str | None:
@@ -216,10 +216,12 @@ def _total(facts: dict[str, Any]) -> str | None:
     if None in counts or len(counts) < 3:
         return None
     phases = set(map(str, facts.get("train") or []))
-    said = f"{human(sum(counts))} parameters in all"
+    total = f"{human(sum(counts))} parameters in all"
     if "all" in phases:
-        return f"{said}, all of them trained"
-    return f"{said}, {human(sum(counts[1:]))} of them trained" if phases and phases <= {"none", "0"} else said
+        return f"{total}, all of them trained"
+    return (
+        f"{total}, {human(sum(counts[1:]))} of them trained" if phases and phases <= {"none", "0"} else total
+    )
 
 
 def _product(*numbers: int | None) -> str | None:
@@ -265,7 +267,7 @@ def _draw(axes: Axes, block: _Block, left: float, top: float) -> None:
 
 def _write(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
     given: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": _FONT, "color": "#222222"} | look
-    axes.text(x, y, text, parse_math=False, **given)
+    axes.text(x, y, text, **given)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

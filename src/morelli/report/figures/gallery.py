@@ -17,7 +17,7 @@ from morelli.report.figures.style import styled
 
 # all in inches but the sizes of the fonts, which are in points
 _CELL, _PICTURE, _GAP, _LINE, _MARGIN = 1.8, 1.7, 0.16, 0.145, 0.06
-_LEAST = 4.0  # a few tiles leave room for the title
+_MIN_WIDTH = 4.0  # a few tiles leave room for the title
 _FONT, _TITLE = 8, 11
 
 
@@ -42,11 +42,11 @@ def gallery_figure(tiles: Sequence[Tile], title: str = "", columns: int = 5) -> 
     if not tiles:
         drawn = style.figure(5, 1.6)
         axes = drawn.subplots()
-        axes.set_title(title, parse_math=False)
+        axes.set_title(title)
         style.note(axes, "no work to show")
         return drawn
     columns = min(columns, len(tiles))
-    width = max(columns * (_CELL + _GAP) - _GAP, _LEAST) + 2 * _MARGIN
+    width = max(columns * (_CELL + _GAP) - _GAP, _MIN_WIDTH) + 2 * _MARGIN
     texts = [_wrapped(tile) for tile in tiles]
     heading = style.wrap(title, width - 2 * _MARGIN, _TITLE, bold=True)
     rows = range(0, len(tiles), columns)
@@ -111,7 +111,7 @@ def _write(drawn: Figure, x: float, y: float, text: str, **look: Any) -> None:
     """Text at a place given in inches; never read as a formula."""
     width, height = drawn.get_size_inches()
     given: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": _FONT, "color": "#222222"} | look
-    drawn.text(x / width, y / height, text, parse_math=False, **given)
+    drawn.text(x / width, y / height, text, **given)
 
 
 def _wrapped(tile: Tile) -> list[tuple[str, bool]]:

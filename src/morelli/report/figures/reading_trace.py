@@ -1,4 +1,4 @@
-"""A figure of how a painting was read: the path over it, beside what the network believed after each step."""
+"""A figure of how a painting was read: the path over it, beside the probabilities of the classes after each step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from morelli.report.figures.style import styled
 
 _COLOURS = (style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE)
 _REST = "#8C8C8C"
-_LARGE, _CHART, _NAMES = 4.6, 4.6, 2.0  # inches: a painting's longer side, the chart, the names beside it
+_PAINTING, _CHART, _NAMES = 4.6, 4.6, 2.0  # inches: a painting's longer side, the chart, the names beside it
 # the same apart, for a page of many: painting, the chart's height and width, names
 _SMALL = (3.6, 3.1, 2.9, 1.75)
 _SHOWN = 4
@@ -46,12 +46,12 @@ class Reading:
 
 @styled
 def trace_figure(painting: Pixels, reading: Reading, title: str) -> Figure:
-    """The path over the painting, in the colour of the class that led, beside the belief after each step.
+    """The path over the painting, in the colour of the class that led, beside the probabilities after each step.
 
     Four classes have a line of their own, the others share one; turning points carry the same numbers on both sides.
     """
     shown = leading_classes(reading.probabilities)
-    wide, high = size_of(painting, _LARGE)
+    wide, high = size_of(painting, _PAINTING)
     tall = max(high, 3.4)
     total = wide + 0.7 + _CHART + _NAMES
     heading = style.wrap(title, total, TITLE, bold=True)
@@ -75,7 +75,7 @@ def path_figure(painting: Pixels, reading: Reading) -> Figure:
 
 
 @styled
-def belief_figure(reading: Reading) -> Figure:
+def probability_figure(reading: Reading) -> Figure:
     """The right half of :func:`trace_figure` alone, small enough to be read on a phone."""
     _, tall, wide, names = _SMALL
     shown = leading_classes(reading.probabilities)
@@ -95,9 +95,9 @@ def _draw_chart(
     shown: Sequence[int],
     levels: Sequence[int],
 ) -> None:
-    """The belief after each step, with badges above and names beside; all in inches."""
+    """The probabilities after each step, with badges above and names beside; all in inches."""
     axes = axes_at(drawn, *corner, *size)
-    ends = _draw_beliefs(axes, reading, shown)
+    ends = _draw_probabilities(axes, reading, shown)
     for number, (point, level) in enumerate(zip(reading.points, levels, strict=True), start=1):
         axes.axvline(point.step + 1, color="#BBBBBB", linewidth=0.8, zorder=1)
         _badge(axes, point.step + 1, 1.06 + level * 0.25 / size[1], number, _colour(point.after, shown))
@@ -105,7 +105,7 @@ def _draw_chart(
 
 
 def leading_classes(probabilities: NDArray[np.floating], most: int = _SHOWN) -> list[int]:
-    """The final answer, the classes that led longest, then the most believed at any step; at most ``most``."""
+    """The final answer, the classes that led longest, then the most probable at any step; at most ``most``."""
     led = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     answer = int(probabilities[-1].argmax())
     led[answer] = len(probabilities) + 1
@@ -134,7 +134,7 @@ def _draw_path(axes: Axes, painting: Pixels, reading: Reading, shown: Sequence[i
     places = [_places(cells, reading, width, height) for cells in reading.cells]
     colours = [_colour(int(leader), shown) for leader in reading.probabilities.argmax(axis=1)]
     line = float(
-        np.clip(11 * min(size_of(painting, _LARGE)) / max(reading.grid), 1.2, 2.4)
+        np.clip(11 * min(size_of(painting, _PAINTING)) / max(reading.grid), 1.2, 2.4)
     )  # finer on small cells
     edge = [patheffects.withStroke(linewidth=1.8 * line, foreground="white", alpha=0.85)]
     for step, (place, colour) in enumerate(zip(places, colours, strict=True)):
@@ -159,30 +159,30 @@ def _draw_path(axes: Axes, painting: Pixels, reading: Reading, shown: Sequence[i
         _badge(axes, x, y, number, colours[point.step])
 
 
-def _draw_beliefs(axes: Axes, reading: Reading, shown: Sequence[int]) -> list[tuple[float, str, str]]:
+def _draw_probabilities(axes: Axes, reading: Reading, shown: Sequence[int]) -> list[tuple[float, str, str]]:
     """The lines; returns where each ends, its name and its colour."""
-    beliefs = reading.probabilities
-    steps = np.arange(1, len(beliefs) + 1)
+    probabilities = reading.probabilities
+    steps = np.arange(1, len(probabilities) + 1)
     axes.set_xlim(1 - 0.02 * len(steps), len(steps) + 0.02 * len(steps))
     axes.set_ylim(-0.02, 1.06)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="y")
     axes.set_xlabel(f"{reading.unit}s {'read' if reading.ordered else 'revealed'}")
-    axes.set_ylabel("belief", labelpad=2)
+    axes.set_ylabel("probability", labelpad=2)
     axes.set_xticks(_ticks(len(steps)))
     marker = "o" if len(steps) <= 20 else None
     ends = []
-    rest = 1 - beliefs[:, shown].sum(axis=1)
-    others = beliefs.shape[1] - len(shown)
+    rest = 1 - probabilities[:, shown].sum(axis=1)
+    others = probabilities.shape[1] - len(shown)
     if others > 0:
         axes.plot(steps, rest, color=_REST, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2)
         name = f"{max(rest[-1], 0):.2f} {others} other{'s' if others > 1 else ''}"
         ends.append((float(rest[-1]), name, _REST))
     for place, number in reversed(list(enumerate(shown))):
         look: dict[str, Any] = {"linewidth": 2.4 if place == 0 else 1.6, "marker": marker, "markersize": 3.5}
-        axes.plot(steps, beliefs[:, number], color=_COLOURS[place], zorder=4 - 0.1 * place, **look)
-        name = f"{beliefs[-1, number]:.2f} {reading.names[number]}"
-        ends.append((float(beliefs[-1, number]), name, _COLOURS[place]))
+        axes.plot(steps, probabilities[:, number], color=_COLOURS[place], zorder=4 - 0.1 * place, **look)
+        name = f"{probabilities[-1, number]:.2f} {reading.names[number]}"
+        ends.append((float(probabilities[-1, number]), name, _COLOURS[place]))
     return ends
 
 
@@ -220,7 +220,6 @@ def _name_lines(
             "va": "center",
             "color": _dark(colour),
             "fontsize": LABEL,
-            "parse_math": False,
         }
         axes.text(right + 1.3 * gap, middle, "\n".join(lines), **look)
 

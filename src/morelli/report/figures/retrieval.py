@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from morelli.report.figures import style
-from morelli.report.figures.style import pretty, styled
+from morelli.report.figures.style import display_name, styled
 
-MANY = 40  # classes in one column; more stand in two or three
+COLUMN = 40  # classes in one column; more stand in two or three
 _ROW, _ROW_MANY = 0.27, 0.19  # inches
 
 
@@ -22,7 +22,7 @@ def retrieval_figure(score: dict[str, Any], names: list[str], task: str, title: 
     nearest work is of the class; beside it the two in numbers and the queries. A line marks the mean over queries.
 
     ``score`` is one task of :func:`morelli.evaluation.search.retrieval.retrieve`, ``names`` the vocabulary by which its
-    classes are numbered. More than ``MANY`` classes are set in columns.
+    classes are numbered. More than ``COLUMN`` classes are set in columns.
     """
     heading = f"{task.capitalize()}: which classes are found again"
     heading = f"{heading}, {title}" if title else heading
@@ -30,17 +30,17 @@ def retrieval_figure(score: dict[str, Any], names: list[str], task: str, title: 
     if not classes:
         drawn = style.figure(5, 1.6)
         axes = drawn.subplots()
-        axes.set_title(heading, parse_math=False)
+        axes.set_title(heading)
         style.note(axes, "no query has a work to find")
         return drawn
-    columns = min(-(-len(classes) // MANY), 3)
+    columns = min(-(-len(classes) // COLUMN), 3)
     rows = -(-len(classes) // columns)
     step, size = (_ROW, 9) if columns == 1 else (_ROW_MANY, 8)
     drawn = style.figure(7.5 if columns == 1 else 5.6 * columns, rows * step + 1.7)
     drawn.set_layout_engine("constrained", w_pad=0.12)
     panels = drawn.subplots(1, columns, squeeze=False)[0]
     for column, axes in enumerate(panels):
-        _draw(axes, classes[column * rows : (column + 1) * rows], rows, names, task, score["map"], size)
+        _draw(axes, classes[column * rows : (column + 1) * rows], rows, names, score["map"], size)
     low, high = score["map_ci95"]
     line = f"mean over {score['n']:,d} queries {score['map']:.3f} ({low:.3f}–{high:.3f})"
     handles = [
@@ -49,7 +49,7 @@ def retrieval_figure(score: dict[str, Any], names: list[str], task: str, title: 
         Line2D([], [], color=style.VERMILLION, linestyle="--", linewidth=1.3, label=line),
     ]
     drawn.legend(handles=handles, loc="outside lower left", ncols=3 if columns > 1 else 2)
-    drawn.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
+    drawn.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return drawn
 
 
@@ -58,7 +58,6 @@ def _draw(
     classes: list[tuple[int, dict[str, Any]]],
     rows: int,
     names: list[str],
-    task: str,
     mean: float,
     size: int,
 ) -> None:
@@ -73,8 +72,8 @@ def _draw(
         text = f"{each['map']:.2f} · {each['recall@1']:.2f}  ({each['n']:,d})"
         axes.text(1.03, place, text, va="center", fontsize=8, color="#333333")
     axes.axvline(mean, color=style.VERMILLION, linestyle="--", linewidth=1.3)
-    labels = [pretty(names[label], task) for label, _ in classes]
-    axes.set_yticks(places, labels, fontsize=size, parse_math=False)
+    labels = [display_name(names[label]) for label, _ in classes]
+    axes.set_yticks(places, labels, fontsize=size)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, 1.42)

@@ -18,13 +18,13 @@ from morelli.report.figures.style import styled
 Pixels = NDArray[np.uint8]
 # evenly darker from white to a red that still shows the painting's darks
 _HEAT = LinearSegmentedColormap.from_list("heat", matplotlib.colormaps["OrRd"](np.linspace(0, 0.92, 64)))
-_LARGE, LABEL, TITLE = 5.6, 9, 11  # inches of a painting's longer side; points
+_PAINTING, LABEL, TITLE = 5.6, 9, 11  # inches of a painting's longer side; points
 
 
 @styled
 def map_figure(painting: Pixels, heat: NDArray[np.floating], title: str, measure: str) -> Figure:
     """The painting (H, W, 3) in greys under the map (H, W) in 0–1, with a bar that says what the colours mean."""
-    wide, high = size_of(painting, _LARGE)
+    wide, high = size_of(painting, _PAINTING)
     label = style.wrap(measure, 0.9 * high, LABEL, lines=3)
     total = max(wide + 0.7 + 0.17 * len(label), 3.4)
     heading = style.wrap(title, total, TITLE, bold=True)
@@ -65,5 +65,5 @@ def axes_at(drawn: Figure, left: float, bottom: float, width: float, height: flo
 def write_heading(drawn: Figure, lines: Sequence[str], left: float, top: float) -> None:
     wide, high = drawn.get_size_inches()
     drawn.text(
-        left / wide, top / high, "\n".join(lines), va="top", fontsize=TITLE, fontweight="bold", parse_math=False
+        left / wide, top / high, "\n".join(lines), va="top", fontsize=TITLE, fontweight="bold"
     )  # fmt: skip

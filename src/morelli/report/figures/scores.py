@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 from morelli.evaluation.predictions import TaskPredictions
 from morelli.evaluation.scores import metrics
 from morelli.report.figures import style
-from morelli.report.figures.style import pretty, styled
+from morelli.report.figures.style import display_name, styled
 
 _EMPTY = "no work with a known label"
 
 
 @styled
-def confusion_figure(
-    task: TaskPredictions, title: str, top: int | None = None, name: str | None = None
-) -> Figure:
+def confusion_figure(task: TaskPredictions, title: str, top: int | None = None) -> Figure:
     """Rows are true classes by falling frequency, columns predictions, colour the share of the row.
 
     Up to 12 classes a cell shows rate and count, up to 40 the rate in per cent, beyond that colour alone.
-    ``top`` keeps the most frequent true classes and gathers every other prediction in a last column.
-    ``name`` is the task, for the display names. Classes with neither work nor prediction are left out.
+    ``top`` keeps the most frequent true classes and gathers every other prediction in a last column. Classes with
+    neither work nor prediction are left out.
     """
     confusion = metrics.confusion_matrix(task.labels, task.probabilities)
     support = confusion.sum(axis=1)
@@ -38,12 +36,12 @@ def confusion_figure(
     rows, counts, columns = (
         order,
         confusion[np.ix_(order, order)],
-        [pretty(task.names[k], name) for k in order],
+        [display_name(task.names[k]) for k in order],
     )
     if top is not None and top < len(order):
         rows, columns = order[:top], [*columns[:top], "any other class"]
         counts = np.column_stack([counts[:top, :top], counts[:top, top:].sum(axis=1)])
-    labels = [f"{pretty(task.names[k], name)}  ({support[k]:,d})" for k in rows]
+    labels = [f"{display_name(task.names[k])}  ({support[k]:,d})" for k in rows]
     return _draw_confusion(counts, labels, columns, title)
 
 
@@ -51,7 +49,7 @@ def _draw_confusion(counts: NDArray[np.int64], labels: list[str], columns: list[
     height, width = counts.shape
     cell = 0.68 if width <= 13 else 0.36 if width <= 41 else 0.17
     small = 9 if width <= 13 else 8 if width <= 41 else 7
-    longest = max(map(len, labels)) * small * 0.0085
+    longest = max(style.text_width(label, small) for label in labels)
     drawn = style.figure(width * cell + longest + 1.2, height * cell + longest * 0.8 + 1.0, "compressed")
     axes = drawn.subplots()
     totals = counts.sum(axis=1, keepdims=True)
@@ -97,7 +95,7 @@ def _write_cells(
 
 
 @styled
-def per_class_f1_figure(task: TaskPredictions, title: str, name: str | None = None) -> Figure:
+def per_class_f1_figure(task: TaskPredictions, title: str) -> Figure:
     """One bar a class that occurs, best first, with its number of works; a line marks the macro F1."""
     table = metrics.per_class(metrics.confusion_matrix(task.labels, task.probabilities))
     occurring = np.flatnonzero(~np.isnan(table.f1))
@@ -115,7 +113,7 @@ def per_class_f1_figure(task: TaskPredictions, title: str, name: str | None = No
     macro = table.macro("f1")
     axes.axvline(macro, color=style.VERMILLION, linestyle="--", linewidth=1.3, label=f"macro F1 {macro:.3f}")
     small = 9 if len(order) <= 40 else 8
-    axes.set_yticks(places, [pretty(task.names[k], name) for k in order], fontsize=small)
+    axes.set_yticks(places, [display_name(task.names[k]) for k in order], fontsize=small)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(0, 1.2)
@@ -159,7 +157,7 @@ def _draw_distribution(axes: Axes, table: pd.DataFrame, task: str, names: list[s
         left += counts[split][shown]
     for place, k in enumerate(shown):
         axes.text(left[place] + total.max() * 0.008, place, f"{total[k]:,d}", va="center", fontsize=8)
-    axes.set_yticks(range(len(shown)), [pretty(names[k], task) for k in shown])
+    axes.set_yticks(range(len(shown)), [display_name(names[k]) for k in shown])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, max(total.max(), 1) * 1.1)

@@ -1,4 +1,4 @@
-"""How every figure looks, and the names it shows.
+"""How every figure looks, and how it shows a class name.
 
 Colours are Okabe and Ito's, which people with any colour vision tell apart ("Color Universal Design",
 2008); counts and rates use one sequential map that grows evenly darker.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
-from typing import Any, Literal
+from functools import cache, lru_cache, wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,18 +22,27 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
+from morelli.report.figures.fonts import DEFAULT, families_for, use_fonts
+
+Given = ParamSpec("Given")
+Drawn = TypeVar("Drawn")
+
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, SKY, PURPLE, GREY = "#D55E00", "#56B4E9", "#CC79A7", "#6B6B6B"
 TASK_COLOURS = {"artist": BLUE, "style": ORANGE, "genre": GREEN}
 SPLIT_COLOURS = {"train": BLUE, "val": SKY, "test": ORANGE}
 SEQUENTIAL = "Blues"
 DPI = 144
+# what a line is made of; of Chinese and Japanese each character
+_EAST = r"\u2e80-\u9fff\uf900-\ufaff"
+_PIECE = re.compile(rf"[{_EAST}][ \-_/]*|[^ \-_/{_EAST}]*(?:[ \-_/]+|(?=[{_EAST}])|$)")
 # paintings have no fine lines to keep sharp, and their size in bytes grows with the square of this
 JPEG_DPI = 120
 
 STYLE: Any = {
     "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",
+    "font.family": DEFAULT,
+    "text.parse_math": False,  # a name with two dollar signs is no formula
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -55,45 +65,33 @@ STYLE: Any = {
     "savefig.dpi": DPI,
 }
 
-# a decorator for a function that draws: the style holds while it runs and leaves matplotlib as it was
-styled = matplotlib.rc_context(STYLE)
 
-_PARTICLES = {
-    "van",
-    "von",
-    "der",
-    "den",
-    "de",
-    "la",
-    "le",
-    "du",
-    "da",
-    "di",
-    "del",
-    "della",
-    "ter",
-    "the",
-    "of",
-}
+def styled(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
+    """A decorator for a function that draws: the style holds while it runs and leaves matplotlib as it was; the figure
+    has fonts for all its letters."""
+
+    @wraps(draw)
+    def drawing(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
+        with matplotlib.rc_context(STYLE):
+            drawn = draw(*args, **kwargs)
+        if isinstance(drawn, Figure):
+            use_fonts(drawn)
+        return drawn
+
+    return drawing
 
 
-def pretty(name: str, task: str | None = None) -> str:
-    """A class name for people. Lower-case names with hyphens, and all of the task ``artist``, are persons.
+def display_name(name: str) -> str:
+    """A class name as the collection spells it; an underscore, which stands for a space in file and folder names, is
+    one, so that lines can break there. A mark that is not seen ends an Arabic or Hebrew name, so that a number after it
+    stays after it.
 
-    >>> pretty("vincent-van-gogh"), pretty("Abstract_Expressionism"), pretty("genre_painting")
-    ('Vincent van Gogh', 'Abstract Expressionism', 'genre painting')
-    >>> pretty("rembrandt", "artist"), pretty("art-nouveau", "style"), pretty("Ukiyo_e", "style")
-    ('Rembrandt', 'Art Nouveau', 'Ukiyo-e')
+    >>> display_name("Abstract_Expressionism"), display_name("vincent-van-gogh"), display_name("ukiyo-e")
+    ('Abstract Expressionism', 'vincent-van-gogh', 'ukiyo-e')
     """
-    words = name.replace("_", " ").strip().replace("Ukiyo e", "Ukiyo-e")
-    person = task == "artist" or (task is None and "-" in words)
-    if words != words.lower() or not (person or task == "style"):
-        return words
-    parts = words.replace("-", " ").split()
-    return " ".join(
-        part if i and part in _PARTICLES and i < len(parts) - 1 else part.title()
-        for i, part in enumerate(parts)
-    )
+    shown = re.sub(r"[_ \t\r\n]+", " ", name).strip() or name
+    leftward = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in shown)
+    return f"{shown}\u200e" if leftward else shown
 
 
 def figure(
@@ -125,14 +123,14 @@ def _save(drawn: Figure, kind: str, dpi: int, pad_inches: float = 0.12, **settin
 def wrap(text: str, room: float, size: float, bold: bool = False, lines: int = 2) -> list[str]:
     """``text`` as at most ``lines`` lines no wider than ``room`` inches at ``size`` points.
 
-    Lines break after a space (not a no-break space), a hyphen, an underscore or a slash; what does not fit is
-    replaced by "…". An empty text is no line.
+    Lines break after a space (not a no-break space), a hyphen, an underscore, a slash, or a Chinese or Japanese
+    character; what does not fit is replaced by "…". An empty text is no line.
     """
 
     def fits(part: str) -> bool:
-        return _width(part.strip(" "), size, bold) <= room
+        return text_width(part.strip(" "), size, bold) <= room
 
-    pieces = re.findall(r"[^ \-_/]*(?:[ \-_/]+|$)", re.sub(r"[ \t\r\n]+", " ", text.strip()))
+    pieces = _PIECE.findall(re.sub(r"[ \t\r\n]+", " ", text.strip()))
     done = [""]
     for number, piece in enumerate(pieces):
         if fits(done[-1] + piece):
@@ -153,9 +151,9 @@ def _shorten(text: str, fits: Callable[[str], bool]) -> str:
 
 
 @lru_cache(4096)
-def _width(text: str, size: float, bold: bool) -> float:
-    """The width of a text in inches."""
-    font = FontProperties(family=STYLE["font.family"], size=size, weight="bold" if bold else "normal")
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """The width in inches of a text of ``size`` points."""
+    font = FontProperties(family=list(families_for(text)), size=size, weight="bold" if bold else "normal")
     with quiet():
         return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / DPI
 
@@ -167,7 +165,7 @@ def _ruler() -> RendererAgg:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warning for a letter that the font lacks: it is drawn as a box, and nobody can do anything about it."""
+    """No warning for each letter that no font has: one sentence has named the package (:mod:`.fonts`)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

@@ -11,7 +11,7 @@ import pandas as pd
 from morelli.evaluation.audit.rules import Rule
 from morelli.files import write_text
 from morelli.report.figures.gallery import Tile
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.html import Thumbnail, render, thumbnail
 
 # more classes than this: the table is folded away
@@ -109,7 +109,7 @@ def _shown(section: Section) -> list[tuple[Thumbnail | None, tuple[str, ...], st
 def _class_rows(section: Section) -> list[dict[str, str]]:
     return [
         {
-            "name": pretty(row["class"], section.task),
+            "name": display_name(row["class"]),
             "works": f"{row['works']:,d}",
             "flagged": f"{row['flagged']:,d}",
             "error": f"{100 * row['error_rate']:.1f} %",

@@ -14,6 +14,7 @@ from morelli.evaluation.turning_points import TurningPoint, settled, turning_poi
 from morelli.files import write_text
 from morelli.report.figures.reading_trace import Reading
 from morelli.report.html import render
+from morelli.report.titles import work_names
 
 METHODS = {
     "grad-cam": (
@@ -73,9 +74,12 @@ def write_explain_page(
     attention: bytes | None,
 ) -> None:
     """Writes the page, which needs no other file. ``painting`` and ``attention`` (a map, where the neck pools by
-    attention and the method is another) are JPEG bytes; ``meaning`` says what the belief after a step is."""
+    attention and the method is another) are JPEG bytes; ``meaning`` says what the probabilities after a step are."""
+    artist, title = work_names(query)
     page = render(
         "explain.html",
+        heading=title if artist else query,
+        artist=artist,
         run=run,
         query=query,
         painting=_text(painting),
@@ -92,38 +96,34 @@ def write_explain_page(
 
 
 def story(reading: Reading) -> str:
-    """What was believed on the way and which passage turned it, in one to three sentences."""
-    beliefs, names = reading.probabilities, reading.names
-    steps, leaders = len(beliefs), beliefs.argmax(axis=1)
-    answer, turned = int(leaders[-1]), settled(beliefs)
-    name, end = names[answer], f"{beliefs[-1, answer]:.2f}"
+    """Which class led on the way, and after which passage the answer did, in one to three sentences."""
+    probabilities, names = reading.probabilities, reading.names
+    steps, leaders = len(probabilities), probabilities.argmax(axis=1)
+    answer, turned = int(leaders[-1]), settled(probabilities)
+    name, end = names[answer], f"{probabilities[-1, answer]:.2f}"
     if steps == 1:
-        return f"All was read at once: {name} ({end})."
+        return f"The painting is read in one step: {name} ({end})."
     third = max(1, round(steps / 3)) - 1
     lead = int(leaders[third])
     part = _part(reading, third + 1)
-    first = f"{names[lead]} ({beliefs[third, lead]:.2f})"
-    if reading.ordered:
-        leant = "believed" if beliefs[third, lead] >= 0.5 else "leaned to"
-        told = [f"After reading {part} it {leant} {first}"]
-    else:
-        told = [f"Shown only {part}, it would say {first}"]
-    rise = next((point for point in turning_points(beliefs) if point.kind == "rise"), None)
+    first = f"{names[lead]} ({probabilities[third, lead]:.2f})"
+    sentences = [f"After {part} {first} leads" if reading.ordered else f"From {part} alone {first} leads"]
+    rise = next((point for point in turning_points(probabilities) if point.kind == "rise"), None)
     if turned <= third:
-        told[0] += f" and never changed its mind: {end} in the end."
+        sentences[0] += f" and stays in the lead: {end} at the end."
     else:
         again = " back" if lead == answer else ""
-        told[0] += ", but not for good." if again else "."
-        now = f"{beliefs[turned, answer]:.2f}"
-        kept = ", the answer" if turned == steps - 1 else f", which it kept: {end} in the end"
-        told.append(f"{_passage(reading, turned)} turned it{again} to {name} ({now}){kept}.")
+        sentences[0] += ", but not for good." if again else "."
+        now = f"{probabilities[turned, answer]:.2f}"
+        kept = ", the answer" if turned == steps - 1 else f", where it stays: {end} at the end"
+        sentences.append(f"{_passage(reading, turned)} puts {name}{again} in the lead ({now}){kept}.")
     if rise and rise.step != turned:
         where = _passage(reading, rise.step)
         where = where[0].lower() + where[1:]
-        told.append(
-            f"The belief in {name} rose most, from {rise.was:.2f} to {rise.belief:.2f}, with {where}."
+        sentences.append(
+            f"The probability of {name} rises most, from {rise.was:.2f} to {rise.belief:.2f}, with {where}."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def place(x: float, y: float) -> str:

@@ -21,11 +21,12 @@ from morelli.report.figures.diagram import architecture_figure
 from morelli.report.figures.gallery import gallery_figure
 from morelli.report.html import data_url
 from morelli.report.sections.samples import pictures_of, samples
+from morelli.run import Run
 
-# more classes than TOP: a figure of the most frequent ones comes first; more than MANY: that of all is folded
+# more classes than TOP: a figure of the most frequent ones comes first; more than OPEN: that of all is folded
 TOP = 10
-MANY = 40
-WIDE = 1500
+OPEN = 40
+WIDE = 1500  # CSS pixels; the print of a wider figure is small already
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ def task_pictures(
     """What is confused with what, the F1 of each class, and, with ``reliability``, accuracy against confidence."""
     title = f"{name.capitalize()} ({split})"
     classes = len(np.union1d(task.labels[task.known], task.predicted[task.known]))
-    folded = classes > MANY
+    folded = classes > OPEN
     every = f"All {classes} classes: which" if classes > TOP else "Which"
-    confusion = scores.confusion_figure(task, title, name=name)
-    f1 = scores.per_class_f1_figure(task, f"F1 of each {name} ({split})", name=name)
+    confusion = scores.confusion_figure(task, title)
+    f1 = scores.per_class_f1_figure(task, f"F1 of each {name} ({split})")
     pictures = [
         _picture(folder, f"confusion_{name}", confusion, f"{every} {name} is taken for which.", folded),
         _picture(folder, f"f1_{name}", f1, f"F1 of each {name}, best first.", folded),
@@ -61,7 +62,7 @@ def task_pictures(
         drawn = scores.reliability_figure(task, title)
         pictures.append(_picture(folder, f"reliability_{name}", drawn, "Confidence against accuracy."))
     if classes > TOP:
-        drawn = scores.confusion_figure(task, f"{title}: {TOP} most frequent", top=TOP, name=name)
+        drawn = scores.confusion_figure(task, f"{title}: {TOP} most frequent", top=TOP)
         caption = f"The {TOP} most frequent classes: which {name} is taken for which."
         pictures.insert(0, _picture(folder, f"confusion_{name}_top", drawn, caption))
     # what can be seen at once before what has to be unfolded
@@ -102,15 +103,15 @@ def sample_pictures(
     picture = pictures_of(run, scores, predictions.ids)
     if picture is None:
         return [], "No sample works are shown: their collection is gone, or holds other works now."
-    made: list[Picture] = []
+    pictures: list[Picture] = []
     count = len(predictions.tasks)
     for sample in samples(predictions, picture):
         every = "both tasks" if count == 2 else f"all {count} tasks"
         tasks = every if sample.right == count else f"{sample.name} of the {count} tasks"
         caption = f"Works with {tasks} right: {_how_many(len(sample.tiles), sample.works)}."
         drawn = gallery_figure(sample.tiles)
-        made.append(_picture(folder, f"samples_{sample.name}", drawn, caption, bool(made), True, 0.9))
-    return made, ""
+        pictures.append(_picture(folder, f"samples_{sample.name}", drawn, caption, bool(pictures), True, 0.9))
+    return pictures, ""
 
 
 def _how_many(shown: int, works: int) -> str:
@@ -128,10 +129,10 @@ def network_pictures(folder: Path, run: Path) -> list[Picture]:
         pictures.append(
             _picture(folder, "architecture", drawn, "The network, from the image to the answers.")
         )
-    metrics = run / "metrics.csv"
+    metrics = Run(run).metrics_file
     if metrics.exists():
         drawn = learning_curves_figure(metrics)
-        what = "before the refit, epoch by epoch" if (run / "refit").exists() else "epoch by epoch"
+        what = "before the refit, epoch by epoch" if Run(run).refit.folder.exists() else "epoch by epoch"
         pictures.append(_picture(folder, "curves", drawn, f"Training, {what}."))
         outliers = outliers_figure(metrics)
         if outliers is not None:
@@ -150,9 +151,10 @@ def collection_pictures(
 
 def _architecture(run: Path) -> dict[str, Any]:
     """The network's description, with what of the backbone learned in each phase; empty for an older run."""
-    if not (run / "model.json").exists():
+    file = Run(run).model_file
+    if not file.exists():
         return {}
-    model = read_json(run / "model.json")
+    model = read_json(file)
     facts = dict(model.get("architecture") or {})
     phases = (model.get("recipe") or {}).get("phases") or []
     if facts.get("backbones") and phases:
@@ -176,6 +178,5 @@ def _picture(
     with Image.open(io.BytesIO(data)) as image:
         scale = style.JPEG_DPI if jpeg else style.DPI
         width, height = image.width * 96 // scale, image.height * 96 // scale
-    # a very wide figure is one whose print is small already
     least = width if width > WIDE else max(round(width * shrink), 330)
     return Picture(file, caption, width, height, least, data_url(data, kind), folded)

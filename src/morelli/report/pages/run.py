@@ -21,6 +21,7 @@ from morelli.report.pages.pictures import (
 from morelli.report.run_results import RunResults, read_run_results
 from morelli.report.sections import collection_summary
 from morelli.report.sections.trust import has_figures, leakage_table, share, trust_tables
+from morelli.run import Run
 
 # figure, label, whether it is a share shown in per cent, one line of explanation
 ROWS = [
@@ -46,20 +47,22 @@ def write_report(run: Path, split: str) -> Path:
     repairs where their collection is. Raises :class:`RunError` when a needed one is missing and :class:`DataError`
     when one is damaged.
     """
-    parts = read_run_results(run, split)
+    results = read_run_results(run, split)
     more = "Confused works, candidates for review, nearest works and reading traces"
-    return write_page(parts, [Missing("more", more, f"morelli report {quote(parts.name)} --split {split}")])
+    return write_page(
+        results, [Missing("more", more, f"morelli report {quote(results.name)} --split {split}")]
+    )
 
 
 def write_page(
-    parts: RunResults, sections: Sequence[Section | Missing] = (), out: Path | None = None
+    results: RunResults, sections: Sequence[Section | Missing] = (), out: Path | None = None
 ) -> Path:
     """Writes ``RUN/report/``: figures, ``class_report_TASK.txt`` and ``index.html``, or the page as ``out``.
 
     ``sections`` follow the calibration, in their order; what is missing is said in a line at the end.
     """
-    run, split, scores, predictions = parts.run, parts.split, parts.scores, parts.predictions
-    folder = run / "report"
+    run, split, scores, predictions = results.run, results.split, results.scores, results.predictions
+    folder = Run(run).report_folder
     file = out or folder / "index.html"
     try:
         samples, no_samples = sample_pictures(folder, run, scores, predictions)
@@ -70,12 +73,12 @@ def write_page(
         ]
         reports = {name: class_report(task) for name, task in predictions.tasks.items()}
         for name, text in reports.items():
-            write_text(folder / f"class_report_{name}.txt", text)
+            write_text(Run(run).class_report_file(name), text)
         vocabularies = {name: task.names for name, task in predictions.tasks.items()}
-        recipe = run / "recipe.yaml"
+        recipe = Run(run).recipe_file
         page = render(
             "report.html",
-            run=parts.name,
+            run=results.name,
             split={"val": "validation", "train": "training"}.get(split, split),
             works=len(predictions),
             tasks=list(predictions.tasks),
@@ -85,20 +88,20 @@ def write_page(
             joint_works=scores.get("joint_n") or 0,
             samples=samples,
             no_samples=no_samples,
-            sections=pictures,
+            task_pictures=pictures,
             trust=trust_pictures(folder, predictions, scores, split) if calibrated else [],
             tables=trust_tables(scores, list(predictions.tasks)) if calibrated else [],
-            parts=[section for section in sections if isinstance(section, Section)],
+            sections=[section for section in sections if isinstance(section, Section)],
             missing=[section for section in sections if isinstance(section, Missing)],
             leakage=leakage_table(scores, list(predictions.tasks)),
             reports=reports,
             network=network_pictures(folder, run),
             recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-            sizes=collection_summary.sizes(parts.works),
-            collection_summary=collection_summary.collection_summary(parts.works, vocabularies),
+            sizes=collection_summary.sizes(results.works),
+            collection_summary=collection_summary.collection_summary(results.works, vocabularies),
             repairs=collection_summary.repairs(run),
-            data=collection_pictures(folder, parts.works, vocabularies),
-            artists=collection_summary.artists(parts.works),
+            data=collection_pictures(folder, results.works, vocabularies),
+            artists=collection_summary.artists(results.works),
         )
         write_text(file, page)
     except OSError as error:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from morelli.errors import DataError
 from morelli.files import read_json
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.html import Missing, Section, Work, render
 from morelli.report.pages.audit import SCOPES
 from morelli.report.run_results import Pictures, RunResults
+from morelli.run import Run
 
 NAME, TITLE = "candidates", "Candidates for review"
 WORKS = 8  # of a task
@@ -24,7 +25,7 @@ def candidates(parts: RunResults, picture: Pictures | None) -> Section | Missing
     split, else of any."""
     make = f"morelli audit {quote(parts.name)}"
     scopes = dict.fromkeys(["all", parts.split, *SCOPES])
-    files = {scope: parts.run / "audit" / f"combined-{scope}" / "candidates.parquet" for scope in scopes}
+    files = {scope: Run(parts.run).audit_folder("combined", scope) / "candidates.parquet" for scope in scopes}
     scope = next((scope for scope, file in files.items() if file.is_file()), None)
     if scope is None:
         return Missing(NAME, "No audit yet", make)
@@ -48,7 +49,7 @@ def candidates(parts: RunResults, picture: Pictures | None) -> Section | Missing
 def _is_stale(parts: RunResults) -> bool:
     """Whether the audit's cross-fit began with another network than the run's, as far as both say."""
     try:
-        fitted = read_json(parts.run / "predictions-crossfit.json")["weights"]
+        fitted = read_json(Run(parts.run).crossfit_facts_file)["weights"]
     except (DataError, KeyError, TypeError):
         return False
     return parts.weights is not None and bool(fitted != parts.weights)
@@ -56,10 +57,9 @@ def _is_stale(parts: RunResults) -> bool:
 
 def _work(row: dict[str, str], picture: Pictures | None) -> tuple[Work, list[str]]:
     """A candidate with its labels, and the reasons beside what they add up to, which comes first."""
-    task = row["task"]
-    given = "no label" if pd.isna(row["given"]) else pretty(row["given"], task)
+    given = "no label" if pd.isna(row["given"]) else display_name(row["given"])
     lines = [f"given: {given}"]
     if not pd.isna(row["suggested"]):
-        lines.append(f"evidence favours {pretty(row['suggested'], task)}")
+        lines.append(f"evidence favours {display_name(row['suggested'])}")
     reasons = str(row["reason"]).split("; ")[1:][:REASONS]
     return Work.of(row["id"], picture and picture(row["id"]), lines), reasons

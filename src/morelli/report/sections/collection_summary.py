@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morelli.errors import DataError
+from morelli.errors import MorelliError
 from morelli.files import read_json
-from morelli.report.figures.style import SPLIT_COLOURS, pretty
+from morelli.report.figures.style import SPLIT_COLOURS, display_name
+from morelli.run import Run
 
 ARTISTS = 10  # of so many the report gives the number of works
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -53,7 +54,7 @@ def _classes(labels: np.ndarray, names: list[str], task: str) -> list[tuple[str,
         return [("0", ""), known, ("–", ""), ("–", ""), ("–", "")]
     # of equals the first of the vocabulary
     most, least = held[counts[held].argmax()], held[counts[held].argmin()]
-    ends = [(f"{counts[k]:,d}", pretty(names[k], task)) for k in (most, least)]
+    ends = [(f"{counts[k]:,d}", display_name(names[k])) for k in (most, least)]
     return [(f"{len(held):,d}", ""), known, *ends, (f"{counts[most] / counts[least]:,.1f}\u00a0×", "")]
 
 
@@ -64,19 +65,18 @@ def artists(works: pd.DataFrame) -> list[tuple[str, list[int]]]:
     counts = pd.crosstab(used["artist_name"], used["split"]).reindex(columns=splits, fill_value=0)
     counts["all"] = counts.sum(axis=1)
     counts = counts.sort_index().sort_values("all", ascending=False, kind="stable").head(ARTISTS)
-    return [(pretty(str(name), "artist"), [int(n) for n in row]) for name, row in counts.iterrows()]
+    return [(display_name(str(name)), [int(n) for n in row]) for name, row in counts.iterrows()]
 
 
 def repairs(run: Path) -> list[tuple[str, list[tuple[str, int]]]]:
     """What ``collect`` repaired, left out and noticed, by sheet: the meaning and the number of cases, most frequent
     first. Empty where the collection is gone or does not say."""
     try:
-        folder = Path((run / "collection.txt").read_text(encoding="utf-8").strip())
-        told = read_json(folder / "report.json")
+        counts = read_json(Run(run).collection_folder() / "report.json")
         sheets = {
-            name: [(row["meaning"], int(row["count"])) for row in told[name].values()] for name in _SHEETS
+            name: [(row["meaning"], int(row["count"])) for row in counts[name].values()] for name in _SHEETS
         }
-    except (OSError, ValueError, DataError, KeyError, TypeError, AttributeError):
+    except (MorelliError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [
         (title, sorted(sheets[name], key=lambda row: -row[1]))

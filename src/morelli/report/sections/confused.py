@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from morelli.evaluation.predictions import TaskPredictions
 from morelli.evaluation.scores import metrics
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.html import Missing, Section, Work, render
 from morelli.report.run_results import Pictures, RunResults
 from morelli.report.sections.neighbour_index import NeighbourIndex
@@ -39,25 +39,25 @@ class Couple:
 
 
 def confused(
-    parts: RunResults, picture: Pictures | None, neighbours: NeighbourIndex | Missing
+    results: RunResults, picture: Pictures | None, neighbours: NeighbourIndex | Missing
 ) -> Section | Missing:
     """The section; without an index the works stand alone, without their collection there is no section."""
     if picture is None:
         return Missing(
             NAME, "No confused works are shown: their collection is gone, or holds other works now"
         )
-    tasks, shown = [], 0
-    for name, task in parts.predictions.tasks.items():
-        found = confusions(task)
-        told = [
-            (_heading(name, task, each), _couples(parts, name, each, picture, neighbours)) for each in found
+    tasks, works = [], 0
+    for name, task in results.predictions.tasks.items():
+        shown = [
+            (_heading(name, task, each), _couples(results, name, each, picture, neighbours))
+            for each in confusions(task)
         ]
-        shown += sum(1 + (couple.like is not None) for _, couples in told for couple in couples)
-        tasks.append((name, told))
+        works += sum(1 + (couple.like is not None) for _, couples in shown for couple in couples)
+        tasks.append((name, shown))
     html = render(
-        "confused.html", tasks=tasks, neighbours=isinstance(neighbours, NeighbourIndex), split=parts.split
+        "confused.html", tasks=tasks, neighbours=isinstance(neighbours, NeighbourIndex), split=results.split
     )
-    return Section(NAME, TITLE, html, shown)
+    return Section(NAME, TITLE, html, works)
 
 
 def confusions(task: TaskPredictions, most: int = CONFUSIONS, works: int = WORKS) -> list[Confusion]:
@@ -66,39 +66,47 @@ def confusions(task: TaskPredictions, most: int = CONFUSIONS, works: int = WORKS
     support = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     places = np.argsort(-counts, axis=None, kind="stable")[:most]
-    made = []
+    kept = []
     predicted, confidence = task.predicted, task.confidence
     for true, answer in zip(*np.unravel_index(places, counts.shape), strict=True):
         if counts[true, answer]:
             rows = np.flatnonzero((task.labels == true) & (predicted == answer))
             surest = rows[np.argsort(-confidence[rows], kind="stable")][:works]
-            made.append(Confusion(int(true), int(answer), len(rows), int(support[true]), surest))
-    return made
+            kept.append(Confusion(int(true), int(answer), len(rows), int(support[true]), surest))
+    return kept
 
 
-def _heading(name: str, task: TaskPredictions, found: Confusion) -> str:
-    true, answer = (pretty(task.names[k], name) for k in (found.true, found.answer))
+def _heading(name: str, task: TaskPredictions, confusion: Confusion) -> str:
+    true, answer = (display_name(task.names[k]) for k in (confusion.true, confusion.answer))
     whose = f"works by {true}" if name == "artist" else f"{true} works"
-    return f"{found.count:,d} of {found.support:,d} {whose} called {answer}"
+    return f"{confusion.count:,d} of {confusion.support:,d} {whose} called {answer}"
 
 
 def _couples(
-    parts: RunResults, name: str, found: Confusion, picture: Pictures, neighbours: NeighbourIndex | Missing
+    results: RunResults,
+    name: str,
+    confusion: Confusion,
+    picture: Pictures,
+    neighbours: NeighbourIndex | Missing,
 ) -> list[Couple]:
-    task, ids, vectors = parts.predictions.tasks[name], parts.predictions.ids, parts.predictions.embedding
-    answer = pretty(task.names[found.answer], name)
+    task, ids, vectors = (
+        results.predictions.tasks[name],
+        results.predictions.ids,
+        results.predictions.embedding,
+    )
+    answer = display_name(task.names[confusion.answer])
     couples, used = [], set()
-    for row in found.rows:
+    for row in confusion.rows:
         like = None
         if isinstance(neighbours, NeighbourIndex) and vectors is not None:
-            of_class = (neighbours.works["split"] == "train") & (neighbours.works[name] == found.answer)
+            of_class = (neighbours.works["split"] == "train") & (neighbours.works[name] == confusion.answer)
             near = neighbours.nearest(vectors[row], WORKS, of_class.to_numpy() & neighbours.apart(ids[row]))
             # one work is the nearest of several only where there is no other
             other = next((pair for pair in near if pair[0] not in used), near[0] if near else None)
             if other:
                 used.add(other[0])
-                said, far = [f"trained as {answer}"], f"distance {other[1]:.2f}"
-                like = Work.of(other[0], picture(other[0]), said, far)
+                label, distance = f"trained as {answer}", f"distance {other[1]:.2f}"
+                like = results.work(other[0], picture(other[0]), [label], distance)
         lines = [f"called {answer}, {100 * task.confidence[row]:.0f}\u00a0%"]
-        couples.append(Couple(Work.of(ids[row], picture(ids[row]), lines), like))
+        couples.append(Couple(results.work(ids[row], picture(ids[row]), lines), like))
     return couples

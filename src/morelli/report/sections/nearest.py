@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.evaluation.predictions import Predictions
-from morelli.report.figures.style import pretty
-from morelli.report.html import Missing, Section, Work, render
+from morelli.report.figures.style import display_name
+from morelli.report.html import Missing, Section, render
 from morelli.report.run_results import Pictures, RunResults
 from morelli.report.sections.neighbour_index import NeighbourIndex
 
@@ -16,25 +16,24 @@ QUERIES, WORKS = 6, 5
 
 
 def nearest(
-    parts: RunResults, picture: Pictures | None, neighbours: NeighbourIndex | Missing
+    results: RunResults, picture: Pictures | None, neighbours: NeighbourIndex | Missing
 ) -> Section | Missing:
     """The section; it needs the run's index and its collection's paintings."""
     if isinstance(neighbours, Missing):
         return neighbours
-    vectors = parts.predictions.embedding
+    vectors = results.predictions.embedding
     assert vectors is not None  # there would be no index
     if picture is None:
         return Missing(NAME, "No nearest works are shown: their collection is gone, or holds other works now")
     rows = []
-    for row in example_works(parts.predictions):
-        work = parts.predictions.ids[row]
-        found = by_other_artists(neighbours, work, vectors[row])
-        tiles = [Work.of(work, picture(work), _labels(parts, neighbours, work, row))]
-        for other, far in found:
-            labels = _labels(parts, neighbours, other)
-            tiles.append(Work.of(other, picture(other), labels, f"distance {far:.2f}"))
+    for row in example_works(results.predictions):
+        work = results.predictions.ids[row]
+        tiles = [results.work(work, picture(work), _labels(results, neighbours, work, row))]
+        for other, distance in by_other_artists(neighbours, work, vectors[row]):
+            labels = _labels(results, neighbours, other)
+            tiles.append(results.work(other, picture(other), labels, f"distance {distance:.2f}"))
         rows.append(tiles)
-    html = render("nearest.html", rows=rows, split=parts.split)
+    html = render("nearest.html", rows=rows, split=results.split)
     return Section(NAME, TITLE, html, sum(map(len, rows)))
 
 
@@ -72,11 +71,11 @@ def by_other_artists(
         wide *= 10
 
 
-def _labels(parts: RunResults, neighbours: NeighbourIndex, work: str, row: int | None = None) -> list[str]:
+def _labels(results: RunResults, neighbours: NeighbourIndex, work: str, row: int | None = None) -> list[str]:
     """The style and genre of a work in one line, as far as they are known."""
     known = []
-    for name, task in parts.predictions.tasks.items():
+    for name, task in results.predictions.tasks.items():
         if name != "artist":
             number = int(task.labels[row] if row is not None else neighbours.works[name].at[work])
-            known += [pretty(task.names[number], name)] if number >= 0 else []
+            known += [display_name(task.names[number])] if number >= 0 else []
     return [", ".join(known)] if known else []

@@ -13,6 +13,7 @@ from morelli.errors import DataError
 from morelli.evaluation.search.search import Index
 from morelli.report.html import Missing
 from morelli.report.run_results import RunResults
+from morelli.run import Run
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class NeighbourIndex:
         return other
 
 
-def open_neighbour_index(parts: RunResults) -> NeighbourIndex | Missing:
+def open_neighbour_index(results: RunResults) -> NeighbourIndex | Missing:
     """The index in ``RUN/index``, where it is of the run's network and works."""
-    make, folder = f"morelli similar {quote(parts.name)} IMAGE", parts.run / "index"
-    if parts.predictions.embedding is None:
+    make, folder = f"morelli similar {quote(results.name)} IMAGE", Run(results.run).index_folder
+    if results.predictions.embedding is None:
         return Missing("index", "The predictions hold no vectors")
     if not (folder / "index.json").is_file():
         return Missing("index", "No index yet, so no nearest works", make)
@@ -51,11 +52,12 @@ def open_neighbour_index(parts: RunResults) -> NeighbourIndex | Missing:
         index = Index.open(folder)
     except DataError:
         return Missing("index", "The index cannot be read; delete RUN/index", make)
-    known = parts.works.drop_duplicates("id").astype({"id": str}).set_index("id")
+    known = results.works.drop_duplicates("id").astype({"id": str}).set_index("id")
     rows = known.index.get_indexer(index.table["id"].astype(str))
     other = (
-        None not in (parts.weights, index.facts.get("weights")) and index.facts["weights"] != parts.weights
+        None not in (results.weights, index.facts.get("weights"))
+        and index.facts["weights"] != results.weights
     )
-    if other or (rows < 0).any() or index.vectors.shape[1] != parts.predictions.embedding.shape[1]:
+    if other or (rows < 0).any() or index.vectors.shape[1] != results.predictions.embedding.shape[1]:
         return Missing("index", "The index is of another network or of other works than this run’s", make)
     return NeighbourIndex(index, known.iloc[rows])

@@ -6,7 +6,7 @@ import numpy as np
 
 from morelli.evaluation.audit.combination import Combined, Finding
 from morelli.evaluation.audit.evidence import Column, TaskEvidence
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 
 
 def reason(kind: str, case: TaskEvidence, finding: Finding, row: int) -> str:
@@ -113,7 +113,7 @@ def _twins(case: TaskEvidence, row: int) -> list[str]:
 
 def _holder(source: str, column: Column, value: int) -> str:
     name = column.names[value] if value < len(column.names) else str(value)
-    return f"by {pretty(name, source)}" if source == "artist" else f"of the {source} {pretty(name, source)}"
+    return f"by {display_name(name)}" if source == "artist" else f"of the {source} {display_name(name)}"
 
 
 def _none(count: int) -> str:
@@ -126,4 +126,4 @@ def _kind(case: TaskEvidence, number: int) -> str:
 
 
 def _name(case: TaskEvidence, number: int) -> str:
-    return pretty(case.task.names[number], case.name)
+    return display_name(case.task.names[number])

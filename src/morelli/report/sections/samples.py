@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from morelli.collection.collection import Collection
-from morelli.errors import MorelliError
+from morelli.errors import MorelliError, RunError
 from morelli.evaluation.predictions import Predictions
 from morelli.report.figures.gallery import Tile
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
+from morelli.run import Run
 
 _WORDS = ("none", "one", "two", "three")
 
@@ -41,15 +43,15 @@ def samples(
         return []
     known = np.logical_and.reduce([task.known for task in tasks])
     right = np.sum([task.predicted == task.labels for task in tasks], axis=0)
-    made = []
+    kept = []
     for number in range(len(tasks), -1, -1):
         rows = np.flatnonzero(known & (right == number))
         generator = np.random.default_rng([seed, number])
         drawn = np.sort(generator.choice(rows, min(size, len(rows)), replace=False))
         tiles = [Tile(picture(predictions.ids[row]), _lines(predictions, row)) for row in drawn]
         name = "all" if number == len(tasks) else (*_WORDS, *map(str, range(4, number + 1)))[number]
-        made.append(Sample(name, number, len(rows), tiles))
-    return made
+        kept.append(Sample(name, number, len(rows), tiles))
+    return kept
 
 
 def _lines(predictions: Predictions, row: int) -> tuple[str, ...]:
@@ -57,9 +59,9 @@ def _lines(predictions: Predictions, row: int) -> tuple[str, ...]:
     lines = [PurePosixPath(predictions.ids[row]).stem]
     for name, task in predictions.tasks.items():
         answer, given = int(task.predicted[row]), int(task.labels[row])
-        lines.append(f"{name}: {pretty(task.names[answer], name)}, {_per_cent(task.confidence[row])}")
+        lines.append(f"{name}: {display_name(task.names[answer])}, {_per_cent(task.confidence[row])}")
         if answer != given:
-            lines.append(f"(given: {pretty(task.names[given], name)})")
+            lines.append(f"(given: {display_name(task.names[given])})")
     return tuple(lines)
 
 
@@ -90,12 +92,8 @@ def pictures_of(
 def _folders(run: Path, scores: dict[str, Any]) -> Iterator[Path]:
     if scores.get("collection"):
         yield Path(scores["collection"])
-    try:
-        text = (run / "collection.txt").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return
-    if text:
-        yield Path(text)
+    with suppress(RunError):
+        yield Run(run).collection_folder()
 
 
 def _read(collection: Collection, row: int) -> bytes | None:

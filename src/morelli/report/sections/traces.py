@@ -12,42 +12,42 @@ from PIL import Image
 
 from morelli.evaluation.predictions import Predictions
 from morelli.report.figures import style
-from morelli.report.figures.reading_trace import Reading, belief_figure, path_figure
+from morelli.report.figures.reading_trace import Reading, path_figure, probability_figure
 from morelli.report.figures.saliency_map import Pixels
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 from morelli.report.html import Missing, Section, Thumbnail, Work, data_url, embedded, render
 from morelli.report.pages.explain import story
 from morelli.report.run_results import RunResults
 
 NAME, TITLE = "traces", "Reading traces"
 
-# a work's id and a task to the painting, its trace, and what the belief after a step is
+# a work's id and a task to the painting, its trace, and what the probabilities after a step are
 Read = Callable[[str, str], tuple[Pixels, Reading, str]]
 
 
 @dataclass(frozen=True)
-class Told:
-    """A work, why it was chosen, the path over it and the belief after each step, and the same in words."""
+class TracedWork:
+    """A work, why it was chosen, the path over it, the probabilities after each step, and the same in words."""
 
     why: str
     work: Work
     path: Thumbnail
-    beliefs: Thumbnail
+    chart: Thumbnail
     story: str
 
 
-def traces(parts: RunResults, read: Read) -> Section | Missing:
+def traces(results: RunResults, read: Read) -> Section | Missing:
     """The section, of works that ``read`` traces."""
-    name = task_of(parts.predictions)
-    told, unit, meaning = [], "token", ""
-    for why, row in choose(parts.predictions):
-        painting, reading, meaning = read(parts.predictions.ids[row], name)
-        told.append(_tell(parts.predictions, why, row, painting, reading))
+    name = task_of(results.predictions)
+    traced, unit, meaning = [], "token", ""
+    for why, row in choose(results.predictions):
+        painting, reading, meaning = read(results.predictions.ids[row], name)
+        traced.append(_traced_work(results, why, row, painting, reading))
         unit = reading.unit
-    if not told:
+    if not traced:
         return Missing(NAME, f"No reading traces are shown: of no work the {name} is known")
-    html = render("traces.html", task=name, told=told, unit=unit, meaning=meaning)
-    return Section(NAME, TITLE, html, len(told))
+    html = render("traces.html", task=name, works=traced, unit=unit, meaning=meaning)
+    return Section(NAME, TITLE, html, len(traced))
 
 
 def task_of(predictions: Predictions) -> str:
@@ -70,13 +70,13 @@ def choose(predictions: Predictions) -> list[tuple[str, int]]:
     ]
 
 
-def _tell(predictions: Predictions, why: str, row: int, painting: Pixels, reading: Reading) -> Told:
-    name = task_of(predictions)
-    task = predictions.tasks[name]
-    answer, given = (pretty(task.names[k], name) for k in (task.predicted[row], task.labels[row]))
-    line = f"called {answer}, as labelled" if answer == given else f"called {answer}; the label is {given}"
-    work = Work.of(predictions.ids[row], None, [line])
-    return Told(why, work, _photograph(path_figure(painting, reading)), _chart(reading), story(reading))
+def _traced_work(results: RunResults, why: str, row: int, painting: Pixels, reading: Reading) -> TracedWork:
+    task = results.predictions.tasks[task_of(results.predictions)]
+    answer, given = (display_name(task.names[k]) for k in (task.predicted[row], task.labels[row]))
+    right = task.predicted[row] == task.labels[row]
+    line = f"called {answer}, as labelled" if right else f"called {answer}; the label is {given}"
+    work = results.work(results.predictions.ids[row], None, [line])
+    return TracedWork(why, work, _photograph(path_figure(painting, reading)), _chart(reading), story(reading))
 
 
 def _photograph(drawn: Figure) -> Thumbnail:
@@ -86,7 +86,7 @@ def _photograph(drawn: Figure) -> Thumbnail:
 
 def _chart(reading: Reading) -> Thumbnail:
     """Lines and letters, which JPEG would blur."""
-    data = style.png(belief_figure(reading))
+    data = style.png(probability_figure(reading))
     with Image.open(io.BytesIO(data)) as image:
         width, height = (side * 96 // style.DPI for side in image.size)
     return Thumbnail(data_url(data, "png"), width, height)

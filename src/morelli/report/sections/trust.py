@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from morelli.report.figures.style import pretty
+from morelli.report.figures.style import display_name
 
 CALIBRATION = [
     ("ece", "Calibration error", "gap between confidence and accuracy, 15 bins of equal width"),
@@ -17,7 +17,11 @@ SETS = {
     "aps": "larger where a work is hard",
     "raps": "the same without a long tail",
 }
-SHOTS = {"many": "over 100 training works", "medium": "20–100", "few": "under 20"}
+SHOTS = {
+    "many": "over 100 training works",
+    "medium": "20–100 training works",
+    "few": "under 20 training works",
+}
 NOTHING = ("–", "")
 
 
@@ -25,7 +29,7 @@ def trust_tables(scores: dict[str, Any], tasks: list[str]) -> list[dict[str, Any
     """Calibration, abstention, prediction sets and rare classes, each with ``title``, ``note`` and ``rows``."""
     given = [scores["tasks"][name] for name in tasks]
     sets = [t.get("conformal") for t in given]
-    wanted = next((found["coverage"] for found in sets if found), 0)
+    wanted = next((fitted["coverage"] for fitted in sets if fitted), 0)
     note = (
         f"A set of classes for each work, made to hold the true one for {100 * wanted:.0f} % of works; its threshold "
         "comes from the validation split."
@@ -72,12 +76,12 @@ def _abstention(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _sets(tasks: list[str], sets: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
     rows = []
     for method, meaning in SETS.items():
-        found = [(s or {}).get("methods", {}).get(method) for s in sets]
-        cells = [share(m["coverage"], m["coverage_ci95"]) if m else NOTHING for m in found]
+        measured = [(s or {}).get("methods", {}).get(method) for s in sets]
+        cells = [share(m["coverage"], m["coverage_ci95"]) if m else NOTHING for m in measured]
         rows.append(_row(f"{method.upper()}: coverage", meaning, cells))
         sizes = [
             (f"{m['mean_size']:.2f}", f"one class: {100 * m['singletons']:.0f}\u00a0%") if m else NOTHING
-            for m in found
+            for m in measured
         ]
         rows.append(_row(f"{method.upper()}: classes", "in a set, on average", sizes))
     return [
@@ -87,10 +91,10 @@ def _sets(tasks: list[str], sets: list[dict[str, Any] | None]) -> list[dict[str,
 
 
 def _worst(tasks: list[str], sets: list[dict[str, Any] | None]) -> list[tuple[str, str]]:
-    found = [((s or {}).get("methods", {}).get("lac") or {}).get("least_covered") for s in sets]
+    covered = [((s or {}).get("methods", {}).get("lac") or {}).get("least_covered") for s in sets]
     return [
-        (share(worst["coverage"])[0], pretty(worst["class"], task)) if worst else NOTHING
-        for task, worst in zip(tasks, found, strict=True)
+        (share(worst["coverage"])[0], display_name(worst["class"])) if worst else NOTHING
+        for task, worst in zip(tasks, covered, strict=True)
     ]
 
 
@@ -112,14 +116,14 @@ def _adjustment(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What logit adjustment does, with the τ that is best for the mean accuracy of the classes on validation."""
     columns: list[tuple[tuple[str, str], ...]] = []
     for scores in given:
-        found = scores.get("logit_adjusted")
-        if not found:
+        adjusted = scores.get("logit_adjusted")
+        if not adjusted:
             columns.append((NOTHING,) * 3)
             continue
-        after = found["balanced"]
-        mean = share(after["balanced_accuracy"])[0], _before(found["balanced_accuracy_before"])
+        after = adjusted["balanced"]
+        mean = share(after["balanced_accuracy"])[0], _before(adjusted["balanced_accuracy_before"])
         accuracy = share(after["accuracy"])[0], _before(scores["accuracy"])
-        columns.append((mean, accuracy, (f"{after['tau']:.2f}", f"for macro F1 {found['tau']:.2f}")))
+        columns.append((mean, accuracy, (f"{after['tau']:.2f}", f"for macro F1 {adjusted['tau']:.2f}")))
     means, accuracies, taus = ([column[k] for column in columns] for k in range(3))
     return [
         _row("Logit adjusted", "mean accuracy of the classes, training's imbalance taken back", means),
@@ -134,12 +138,14 @@ def _before(value: float) -> str:
 
 def leakage_table(scores: dict[str, Any], tasks: list[str]) -> dict[str, Any] | None:
     """What of the split was seen in training, as sentences, examples and the accuracy without it."""
-    found = scores.get("leakage")
-    if not found:
+    leakage = scores.get("leakage")
+    if not leakage:
         return None
-    kinds = [(k["meaning"], k["works"], share(k["share"])[0], k["examples"]) for k in found["kinds"].values()]
+    kinds = [
+        (k["meaning"], k["works"], share(k["share"])[0], k["examples"]) for k in leakage["kinds"].values()
+    ]
     without = [scores["tasks"][name].get("accuracy_without_leakage") or {} for name in tasks]
-    seen = " and ".join({"train": "training", "val": "validation"}[split] for split in found["seen"])
+    seen = " and ".join({"train": "training", "val": "validation"}[split] for split in leakage["seen"])
     given = [scores["tasks"][name] for name in tasks]
     every = [share(task.get("accuracy"), task.get("accuracy_ci95")) for task in given]
     rows = [_row("All works", "accuracy", every)]
@@ -148,7 +154,7 @@ def leakage_table(scores: dict[str, Any], tasks: list[str]) -> dict[str, Any] | 
         rows.append(
             _row(label, "accuracy", [share(c.get("accuracy"), c.get("accuracy_ci95")) for c in cells])
         )
-    return {"kinds": kinds, "rows": rows, "works": found["works"], "seen": seen}
+    return {"kinds": kinds, "rows": rows, "works": leakage["works"], "seen": seen}
 
 
 def _row(label: str, hint: str, cells: list[tuple[str, str]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one painting that a command is about: an image file, or a work of the run's collection."""
+"""What a command's IMAGE names: an image file, or a work of the run's collection by its id."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from morelli.collection.collection import Collection
 from morelli.collection.images import open_rgb
-from morelli.errors import DataError, ImageError
+from morelli.errors import DataError, ImageError, UsageError
 from morelli.jobs.predict import read_pixels
-from morelli.jobs.work_lookup import collection_of, pixels_of, row_of
 from morelli.prediction.model import Model
-from morelli.preprocessing.pixels import decode
+from morelli.preprocessing.pixels import decode, square, to_tensor
+from morelli.run import Run
 
-LONGEST = 2000  # pixels of the longer side; more would only make figures slow
+MAX_SIDE = 2000  # pixels of the longer side; more would only make figures slow
 
 
 @dataclass(frozen=True)
-class Painting:
+class QueriedWork:
     """``image`` (H, W, 3) uint8 as it is, ``pixels`` (3, S, S) uint8 as the network sees it, a title, a name for a
     folder, and the labels given, {task: class}."""
 
@@ -39,7 +39,7 @@ class Painting:
         return self.image.shape[1], self.image.shape[0]
 
 
-def open_painting(run: Path, model: Model, query: str) -> Painting:
+def open_query(run: Path, model: Model, query: str) -> QueriedWork:
     """The painting that ``query`` names, an image file or the id of a work of the run's collection.
 
     Raises :class:`UsageError` where it names neither, :class:`DataError` where the file cannot be read, and
@@ -47,8 +47,8 @@ def open_painting(run: Path, model: Model, query: str) -> Painting:
     """
     if Path(query).is_file():
         image, pixels = _open(model, Path(query))
-        return Painting(Path(query).name, _folder(Path(query).stem), _limited(image), pixels, {})
-    collection = collection_of(run)
+        return QueriedWork(Path(query).name, _folder(Path(query).stem), _limited(image), pixels, {})
+    collection = Run(run).open_collection()
     row = row_of(query, collection)
     labels = {}
     for task, names in collection.vocabularies.items():
@@ -57,7 +57,37 @@ def open_painting(run: Path, model: Model, query: str) -> Painting:
             labels[task] = names[number]
     image = _original(collection, row)
     pixels = pixels_of(model, collection, query, row)
-    return Painting(query, _folder(str(Path(query).with_suffix(""))), _limited(image), pixels, labels)
+    return QueriedWork(query, _folder(str(Path(query).with_suffix(""))), _limited(image), pixels, labels)
+
+
+def row_of(query: str, collection: Collection) -> int:
+    """The row of the work whose id is ``query``. Raises :class:`UsageError`, with a suggestion, for no such id."""
+    ids = collection.table["id"].astype(str)
+    rows = np.flatnonzero(ids == query)
+    if len(rows):
+        return int(rows[0])
+    if Path(query).is_dir():
+        raise UsageError(f"IMAGE {query}: is a folder; give one image")
+    near = ids[ids.str.contains(Path(query).stem, case=False, regex=False)] if Path(query).stem else ids[:0]
+    hint = f"did you mean {near.iloc[0]}?" if len(near) else f"an id looks like {ids.iloc[0]}"
+    raise UsageError(
+        f"IMAGE {query}: neither an image file nor the id of a work of {collection.folder}; {hint}"
+    )
+
+
+def pixels_of(model: Model, collection: Collection, query: str, row: int | None) -> Tensor:
+    """The query as the network is to see it, (3, S, S) uint8; ``row`` is None for an image file.
+
+    Raises :class:`DataError` where the file cannot be read.
+    """
+    if row is not None:
+        return to_tensor(square(decode(collection.read(row)), model.recipe.image))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
+            return read_pixels(model, Path(query))
+    except ImageError as error:
+        raise DataError(f"{query}: cannot be read ({error.reason}); give another image") from None
 
 
 def _open(model: Model, file: Path) -> tuple[Image.Image, Tensor]:
@@ -80,7 +110,7 @@ def _original(collection: Collection, row: int) -> Image.Image:
 
 
 def _limited(image: Image.Image) -> np.ndarray:
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 

@@ -2,7 +2,7 @@
 
 The statistics of one map are very unequal, and most of the covariances say what others say already. Signed roots tame
 the large ones, each is standardised over the training works, and what is left is turned onto its principal axes, which
-a layer can learn from in a fraction of the time, and better (docs/log.md).
+a layer can learn from in a fraction of the time, and better (docs/research/log.md).
 """
 
 from __future__ import annotations

@@ -1,0 +1,36 @@
+"""How Sphinx builds the site: ``sphinx-build -W -b html docs docs/_build``, with the extra ``morelli[docs]``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import morelli
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+project = "morelli"
+author = "the morelli contributors"
+version = release = morelli.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_reference", "room_reference"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+myst_enable_extensions = ["smartquotes"]
+suppress_warnings = ["myst.header"]  # the research log starts its days at the second level
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+add_module_names = False
+# pydantic's own machinery is no part of what a recipe may say
+autodoc_default_options = {"members": True, "exclude-members": "model_config"}
+
+html_theme = "furo"
+html_title = "morelli"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}

@@ -34,7 +34,9 @@ def as_markdown(name: str, command: Any) -> str:
     text, _, example = inspect.cleandoc(command.help or "").partition("Example: ")
     lines = [f"## morelli {name}", "", text.strip(), "", "```sh", example.strip(), "```", ""]
     lines += ["| argument or option | | default |", "|---|---|---|"]
-    return "\n".join([*lines, *(_row(parameter) for parameter in command.params if not _is_help(parameter)), ""])
+    return "\n".join(
+        [*lines, *(_row(parameter) for parameter in command.params if not _is_help(parameter)), ""]
+    )
 
 
 def _is_help(parameter: Any) -> bool:
@@ -45,7 +47,9 @@ def _row(parameter: Any) -> str:
     named = [option for option in parameter.opts if option.startswith("-")]
     shown = ", ".join(f"`{option}`" for option in named) or f"`{parameter.name.upper()}`"
     default = "required" if parameter.required else _default(parameter.default)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (shown, parameter.help or "", default)) + " |"
+    return (
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in (shown, parameter.help or "", default)) + " |"
+    )
 
 
 def _default(value: Any) -> str:

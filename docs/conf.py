@@ -23,7 +23,9 @@ extensions = [
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["smartquotes"]
-suppress_warnings = ["myst.header"]  # the research log starts its days at the second level
+suppress_warnings = [
+    "ref.python",  # a public name is described twice: on the page Python and in its own module
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -1,36 +1,53 @@
-"""Fills the pages ``reference/ROOM`` with every module of that room, so that a moved module needs no other page."""
+"""Fills the pages of the reference from the code: ``reference/python`` with the public names of ``morelli``, and
+``reference/ROOM`` with every module of that room, so that a moved module needs no other page."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
 from sphinx.application import Sphinx
 
+import morelli
+
 FOLDER = "reference/"
+PUBLIC = "python"
 
 
 def setup(sphinx: Sphinx) -> dict[str, Any]:
-    sphinx.connect("source-read", append_modules)
+    sphinx.connect("source-read", append_reference)
     return {"parallel_read_safe": True}
 
 
-def append_modules(_: Sphinx, page: str, source: list[str]) -> None:
-    """Appends the modules of a room to the page that introduces it."""
-    room = page.removeprefix(FOLDER)
-    if page.startswith(FOLDER) and room not in ("index", "python"):
-        source[0] += "\n" + "\n".join(_section(name) for name in modules(f"morelli.{room}"))
+def append_reference(_: Sphinx, page: str, source: list[str]) -> None:
+    """Appends to a page of the reference what it introduces."""
+    name = page.removeprefix(FOLDER)
+    if page == FOLDER + PUBLIC:
+        source[0] += "\n" + "\n".join(_public(each) for each in public_names())
+    elif page.startswith(FOLDER) and name != "index":
+        source[0] += "\n" + "\n".join(_module(each) for each in modules(f"morelli.{name}"))
+
+
+def public_names() -> list[str]:
+    """What ``morelli`` offers, classes first."""
+    names = [name for name in morelli.__all__ if not name.startswith("_")]
+    return sorted(names, key=lambda name: (not inspect.isclass(getattr(morelli, name)), name))
 
 
 def modules(name: str) -> list[str]:
     """The module ``name`` and, where it is a package, all modules inside it that say what they are for."""
-    module = importlib.import_module(name)
-    inside = pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}.")
+    package = importlib.import_module(name)
+    inside = pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}.")
     found = [name, *sorted(each.name for each in inside)]
     return [each for each in found if (importlib.import_module(each).__doc__ or "").strip()]
 
 
-def _section(name: str) -> str:
-    """An empty package is its first sentence; ``:members:`` come from conf.py's defaults."""
+def _public(name: str) -> str:
+    kind = "autoclass" if inspect.isclass(getattr(morelli, name)) else "autofunction"
+    return f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: morelli.{name}\n```\n"
+
+
+def _module(name: str) -> str:
     return f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"

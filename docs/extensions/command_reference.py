@@ -54,4 +54,5 @@ def _row(parameter: Any) -> str:
 
 def _default(value: Any) -> str:
     """Nothing for a switch, an empty list and an option that is not given by default."""
-    return "" if value in (None, False) or value == [] or callable(value) else f"`{value}`"
+    nothing = value is None or value is False or value == [] or callable(value)
+    return "" if nothing else f"`{value}`"

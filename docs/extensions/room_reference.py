@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -18,6 +19,7 @@ PUBLIC = "python"
 
 def setup(sphinx: Sphinx) -> dict[str, Any]:
     sphinx.connect("source-read", append_reference)
+    sphinx.connect("autodoc-process-signature", shorten_arrays)
     return {"parallel_read_safe": True}
 
 
@@ -28,6 +30,12 @@ def append_reference(_: Sphinx, page: str, source: list[str]) -> None:
         source[0] += "\n" + "\n".join(_public(each) for each in public_names())
     elif page.startswith(FOLDER) and name != "index":
         source[0] += "\n" + "\n".join(_module(each) for each in modules(f"morelli.{name}"))
+
+
+def shorten_arrays(*event: Any) -> tuple[str | None, str | None]:
+    """Writes ``NDArray[float64]``, as the code does, for the type that it stands for."""
+    *_, arguments, returned = event
+    return _shortened(arguments), _shortened(returned)
 
 
 def public_names() -> list[str]:
@@ -51,3 +59,7 @@ def _public(name: str) -> str:
 
 def _module(name: str) -> str:
     return f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+
+
+def _shortened(signature: str | None) -> str | None:
+    return signature and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]", r"NDArray[\1]", signature)

@@ -56,10 +56,10 @@ def test_every_command_has_the_options_named(span: str) -> None:
 
 @pytest.mark.parametrize("change", named("set"))
 def test_every_key_is_one_of_a_recipe(change: str, tmp_path: Path) -> None:
-    """With its value where one is given; else with the value it has by default."""
+    """With its value where one is given, and with others after a semicolon; else with its default value."""
     file = recipe_file(tmp_path, phases=[{"epochs": 1}, {"epochs": 1}], losses={"style": {}, "artist": {}})
     if "=" in change:
-        recipes.load(file, [change])
+        recipes.load(file, change.split("; "))
         return
     value = recipes.load(file).model_dump()
     for part in change.split("."):

@@ -98,7 +98,7 @@ def test_commands_and_options_in_running_text_exist(page: Path) -> None:
     assert wrong == []
 
 
-_OPTIONS_OF_OTHERS = {"--fast"}
+_OPTIONS_OF_OTHERS = {"--fast", "--help"}
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
@@ -142,3 +142,15 @@ def test_every_link_inside_the_project_leads_to_a_file(page: Path) -> None:
 def test_every_recipe_named_exists(page: Path) -> None:
     named = set(re.findall(r"recipes/([\w-]+)\.yaml", page.read_text(encoding="utf-8")))
     assert named <= set(recipes.shipped())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_nothing_hears_knows_or_believes_that_is_no_person(page: Path) -> None:
+    """The tone of the documents: a network predicts and scores; it does not say, think or know."""
+    text = " ".join(prose_of(page).split())
+    assert (
+        re.findall(
+            r"(?i)\b(?:hears?|believes?|is told|are told|is said|networks? (?:says?|knows?|thinks?))\b", text
+        )
+        == []
+    )

@@ -231,25 +231,25 @@ def audit_scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 def audit(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     from morelli.evaluation.audit.rules import RULES
-    from morelli.jobs.audit import audit as work
+    from morelli.jobs.audit import audit as run_audit
 
     parts = []
     for name, rule in RULES.items():
         if not rule.cross_fit:
             before = clock.processor
             with clock.running():
-                work(run, name, "test")
+                run_audit(run, name, "test")
             parts.append(f"{name} {clock.processor - before:.1f}")
     return {"note": f"processor s: {', '.join(parts)}"}
 
 
 def report(run: Path, works: int, clock: Clock) -> dict[str, Any]:
-    from morelli.jobs.report import report as work
+    from morelli.jobs.report import write_report
 
     with clock.running():
-        made = work(run, "test")
-    shown = ", ".join(made["sections"]) or "none"
-    return {"note": f"page of {made['bytes'] / 1e6:.1f} MB; sections beyond scores: {shown}"}
+        made = write_report(run, "test")
+    shown = ", ".join(made.sections) or "none"
+    return {"note": f"page of {made.bytes / 1e6:.1f} MB; sections beyond scores: {shown}"}
 
 
 STEPS: dict[str, Callable[[Path, int, Clock], dict[str, Any]]] = {

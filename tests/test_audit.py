@@ -26,7 +26,7 @@ from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import audit as job
 from morelli.jobs.audit import audit as by_rule
-from morelli.jobs.audit import show_audit
+from morelli.jobs.results.audit import Audit
 from morelli.report.figures.style import display_name
 from morelli.synthetic import paint
 
@@ -35,7 +35,7 @@ WORKS = 80
 WRONG = 8
 
 
-def audit(run: Path, rule: str = "given-label", **options: Any) -> dict[str, Any]:
+def audit(run: Path, rule: str = "given-label", **options: Any) -> Audit:
     """By one system's rule unless another is named."""
     return by_rule(run, rule, **options)
 
@@ -92,9 +92,9 @@ def run(world: tuple[Path, dict[str, list[str]]], tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def audited(world: tuple[Path, dict[str, list[str]]]) -> tuple[Path, dict[str, Any]]:
+def audited(world: tuple[Path, dict[str, list[str]]]) -> tuple[Path, Audit]:
     summary = audit(world[0], top=6)
-    return Path(summary["folder"]), summary
+    return summary.folder, summary
 
 
 class Page(HTMLParser):
@@ -137,7 +137,7 @@ def independently(run: Path, task: str) -> pd.DataFrame:
 
 
 def test_the_candidates_are_the_works_an_independent_reading_finds_in_its_order(
-    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, dict[str, Any]]
+    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, Audit]
 ) -> None:
     candidates = pd.read_parquet(audited[0] / "candidates.parquet")
     assert list(candidates["task"].unique()) == list(TASKS)
@@ -159,7 +159,7 @@ def test_the_candidates_are_the_works_an_independent_reading_finds_in_its_order(
 
 
 def test_planted_wrong_labels_come_to_the_top(
-    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, dict[str, Any]]
+    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, Audit]
 ) -> None:
     scores = pd.read_parquet(audited[0] / "scores.parquet")
     assert len(scores) == 3 * WORKS
@@ -169,17 +169,17 @@ def test_planted_wrong_labels_come_to_the_top(
         assert not of_task.loc[of_task["score"].isna(), "flagged"].any()
 
 
-def test_the_summary_counts_what_the_files_hold_and_is_json(audited: tuple[Path, dict[str, Any]]) -> None:
+def test_the_summary_counts_what_the_files_hold_and_is_json(audited: tuple[Path, Audit]) -> None:
     folder, summary = audited
-    assert json.loads(json.dumps(summary)) == summary
-    assert (summary["rule"], summary["split"], folder.name) == (
+    assert json.loads(json.dumps(summary.to_dict())) == summary.to_dict()
+    assert (summary.rule, summary.split, folder.name) == (
         "given-label<0.3",
         "test",
         "given-label-0.3-test",
     )
     scores = pd.read_parquet(folder / "scores.parquet")
     candidates = pd.read_parquet(folder / "candidates.parquet")
-    for task, counts in summary["tasks"].items():
+    for task, counts in summary.to_dict()["tasks"].items():
         judged = scores[(scores["task"] == task) & scores["score"].notna()]
         assert counts["judged"] == len(judged)
         assert counts["flagged"] == judged["flagged"].sum() == (candidates["task"] == task).sum()
@@ -189,11 +189,11 @@ def test_the_summary_counts_what_the_files_hold_and_is_json(audited: tuple[Path,
 
 
 def test_what_is_shown_on_the_screen_names_every_task_and_the_page(
-    audited: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    audited: tuple[Path, Audit], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_audit(audited[1])
+    audited[1].show()
     shown = capsys.readouterr().err
-    for task, counts in audited[1]["tasks"].items():
+    for task, counts in audited[1].to_dict()["tasks"].items():
         assert re.search(rf"{task} +{counts['flagged']} +{counts['judged']} +{counts['share']:.1%}", shown)
     assert str(audited[0] / "index.html") in shown.replace("\n", "")
 
@@ -211,7 +211,7 @@ def nearest(shown: bytes, collection: Collection) -> str:
 
 
 def test_the_page_shows_the_paintings_of_the_most_suspicious_works_and_says_what_they_are(
-    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, dict[str, Any]], collection: Collection
+    world: tuple[Path, dict[str, list[str]]], audited: tuple[Path, Audit], collection: Collection
 ) -> None:
     page = Page(audited[0] / "index.html")
     assert page.wrong == [] and page.open == []
@@ -221,7 +221,7 @@ def test_the_page_shows_the_paintings_of_the_most_suspicious_works_and_says_what
     assert "candidates for review, not errors" in page.text
     assert "mahesh006/ArtExtract_Task" in page.text and "probability below 0.3" in page.text
     assert "a <b>run" in page.text
-    for task, counts in audited[1]["tasks"].items():
+    for task, counts in audited[1].to_dict()["tasks"].items():
         assert (
             f"{task.capitalize()} {counts['judged']} {counts['flagged']} {100 * counts['share']:.1f} %"
             in page.text
@@ -233,7 +233,7 @@ def test_the_page_shows_the_paintings_of_the_most_suspicious_works_and_says_what
     assert "trained on" not in page.text
 
 
-def test_each_task_has_a_gallery_that_opens_as_a_picture(audited: tuple[Path, dict[str, Any]]) -> None:
+def test_each_task_has_a_gallery_that_opens_as_a_picture(audited: tuple[Path, Audit]) -> None:
     for task in TASKS:
         with Image.open(audited[0] / f"gallery_{task}.jpg") as image:
             assert image.format == "JPEG" and image.width > image.height > 300
@@ -253,7 +253,7 @@ def one_task(run: Path, labels: list[int], rows: list[list[float]], names: list[
 
 
 def reasons(run: Path, rule: str) -> dict[str, str]:
-    table = pd.read_parquet(Path(audit(run, rule, top=9)["folder"]) / "candidates.parquet")
+    table = pd.read_parquet(audit(run, rule, top=9).folder / "candidates.parquet")
     return dict(zip(table["id"].str[7:9], table["reason"], strict=True))
 
 
@@ -272,16 +272,16 @@ def test_the_reason_is_a_sentence_in_words(tmp_path: Path) -> None:
 
 def test_a_class_of_one_work_is_not_judged_by_its_centroid(tmp_path: Path) -> None:
     run = one_task(tmp_path / "r", [0, 1, 1, -1], [[0.5, 0.3, 0.2]] * 4, ["a", "b", "c"])
-    assert audit(run, "centroid")["tasks"]["style"] == {"judged": 2, "flagged": 2, "share": 1.0}
+    assert audit(run, "centroid").to_dict()["tasks"]["style"] == {"judged": 2, "flagged": 2, "share": 1.0}
 
 
 def test_nothing_flagged_is_an_empty_table_with_the_same_columns_and_a_page_that_says_so(
-    tmp_path: Path, audited: tuple[Path, dict[str, Any]]
+    tmp_path: Path, audited: tuple[Path, Audit]
 ) -> None:
     run = one_task(tmp_path / "r", [0, 0], [[0.9, 0.05, 0.05]] * 2, ["a", "b", "c"])
     summary = audit(run)
-    assert summary["tasks"]["style"] == {"judged": 2, "flagged": 0, "share": 0.0}
-    folder = Path(summary["folder"])
+    assert summary.to_dict()["tasks"]["style"] == {"judged": 2, "flagged": 0, "share": 0.0}
+    folder = summary.folder
     full = pq.read_schema(audited[0] / "candidates.parquet")
     assert pq.read_schema(folder / "candidates.parquet").remove_metadata().equals(full.remove_metadata())
     assert (folder / "candidates.csv").read_text().split(",") == [*full.names[:-1], "correct_label\n"]
@@ -293,18 +293,18 @@ def test_labels_that_are_all_unknown_are_said_and_divide_nothing(
 ) -> None:
     run = one_task(tmp_path / "r", [-1, -1], [[0.5, 0.3, 0.2]] * 2, ["a", "b", "c"])
     summary = audit(run)
-    assert summary["tasks"]["style"] == {"judged": 0, "flagged": 0, "share": None}
-    assert "No work has a known style." in Page(Path(summary["folder"]) / "index.html").text
-    show_audit(summary)
+    assert summary.to_dict()["tasks"]["style"] == {"judged": 0, "flagged": 0, "share": None}
+    assert "No work has a known style." in Page(summary.folder / "index.html").text
+    summary.show()
     assert re.search(r"style +0 +0 +–", capsys.readouterr().err)
-    unsure = Page(Path(audit(run, "max-softmax")["folder"]) / "index.html").text
+    unsure = Page(audit(run, "max-softmax").folder / "index.html").text
     assert "2 flagged works have no known style" in unsure
 
 
 def test_without_the_collection_the_audit_is_made_without_pictures_and_says_so_once(
-    run: Path, audited: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    run: Path, audited: tuple[Path, Audit], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(audit(run, top=2, tasks=["style"])["folder"])
+    folder = audit(run, top=2, tasks=["style"]).folder
     assert (folder / "gallery_style.jpg").exists()
     (run / "collection.txt").write_text("/nowhere/at/all\n")
     capsys.readouterr()
@@ -327,7 +327,7 @@ def test_without_the_collection_the_audit_is_made_without_pictures_and_says_so_o
 def test_the_pictures_are_of_the_collection_that_was_scored(run: Path, collection: Collection) -> None:
     (run / "collection.txt").write_text("/nowhere/at/all\n")
     (run / "scores-test.json").write_text(json.dumps({"collection": str(collection.folder)}))
-    page = Page(Path(audit(run, tasks=["style"], top=2)["folder"]) / "index.html")
+    page = Page(audit(run, tasks=["style"], top=2).folder / "index.html")
     shown = [nearest(base64.b64decode(source.partition("base64,")[2]), collection) for source in page.images]
     assert shown == list(independently(run, "style")["id"].head(2))
 
@@ -341,7 +341,7 @@ def test_the_page_warns_of_works_the_network_learned_from(
     if other:
         (run / f"scores-{split}.json").write_text(json.dumps({"collection": "/another/collection"}))
     (run / "collection.txt").write_text("/nowhere/at/all\n")
-    page = Page(Path(audit(run, split=split, tasks=["style"])["folder"]) / "index.html")
+    page = Page(audit(run, split=split, tasks=["style"]).folder / "index.html")
     assert ("trained on" in page.text and "too mildly" in page.text) == warned
 
 
@@ -350,15 +350,15 @@ def test_top_is_how_many_a_rule_without_threshold_flags_and_a_gallery_has_a_limi
 ) -> None:
     monkeypatch.setattr(job, "MOST_TILES", 4)
     summary = audit(run, "entropy", top=7, tasks=["genre"])
-    assert summary["tasks"]["genre"]["flagged"] == 7
-    page = Page(Path(summary["folder"]) / "index.html")
+    assert summary["genre"].flagged == 7
+    page = Page(summary.folder / "index.html")
     assert len(page.images) == 4 and "The 4 most suspicious of 7 flagged works" in page.text
 
 
 def test_names_of_classes_cannot_break_the_page(tmp_path: Path) -> None:
     names = ["<Script>alert(1)</Script>", "$a_b$", "c"]
     run = one_task(tmp_path / "r", [0, 1, 0], [[0.1, 0.1, 0.8]] * 3, names)
-    page = Page(Path(audit(run)["folder"]) / "index.html")
+    page = Page(audit(run).folder / "index.html")
     assert page.wrong == [] and page.open == [] and "<Script>alert(1)</Script>" in page.text
 
 
@@ -411,7 +411,7 @@ def fill_in(file: Path, rows: dict[int, str]) -> pd.DataFrame:
 def test_what_a_person_filled_in_is_there_after_another_audit(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = Path(audit(run, tasks=["style"])["folder"]) / "candidates.csv"
+    file = audit(run, tasks=["style"]).folder / "candidates.csv"
     before = fill_in(file, {0: "keep", 2: "Cubism"})
     audit(run)
     after = pd.read_csv(file, dtype="string").merge(before[["id", "task"]], on=["id", "task"])

@@ -22,7 +22,7 @@ from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation.predictions import Predictions, TaskPredictions, write
 from morelli.evaluation.scores import comparison
 from morelli.evaluation.scores.comparison import compare_task, discordant, mcnemar, paired_intervals, share
-from morelli.jobs.compare import compare, show_comparison
+from morelli.jobs.compare import compare
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.report.figures.comparison import comparison_figure
@@ -217,8 +217,8 @@ def test_what_a_run_cost_is_read_from_its_files(tmp_path: Path, capsys: pytest.C
     heads = {"style": {"parameters": 5}, "genre": {"parameters": 6}}
     (full / "model.json").write_text(json.dumps({"architecture": blocks | {"heads": heads}}))
     costs = [
-        [run[name] for name in ("seconds_per_epoch", "epochs", "parameters")]
-        for run in compare([full, bare])["runs"]
+        [getattr(run, name) for name in ("seconds_per_epoch", "epochs", "parameters")]
+        for run in compare([full, bare]).runs
     ]
     assert costs == [[20, 3, 751], [None, None, None]]
     assert "bare/metrics.csv: cannot be read" in capsys.readouterr().err.replace("\n", "")
@@ -230,7 +230,7 @@ def test_a_task_that_a_run_lacks_is_left_out_and_said(
     both = file_of(style=task_of(1.5, 1), genre=task_of(1.5, 3))
     runs = [run_of(tmp_path / "x", both), run_of(tmp_path / "y", B)]
     result = compare(runs)
-    assert all(list(run["tasks"]) == ["style"] for run in result["runs"])
+    assert all(list(run.tasks) == ["style"] for run in result.runs)
     assert f"genre is left out: not a task of {runs[1]}" in capsys.readouterr().err.replace("\n", "")
     with pytest.raises(DataError, match="no task is in all"):
         compare([run_of(tmp_path / "z", file_of(genre=task_of(1.5, 3))), runs[1]])
@@ -243,9 +243,9 @@ def test_runs_are_named_by_as_much_of_their_path_as_tells_them_apart(tmp_path: P
         tmp_path / "one" / "run",
     ]
     result = compare(runs)
-    assert [run["name"] for run in result["runs"]] == ["one/run", "two/run", "one/run"]
-    assert result["reference"] == "one/run" and result["split"] == "test"
-    assert result["runs"][2]["tasks"]["style"]["difference"]["mcnemar_p"] == 1
+    assert [run.name for run in result.runs] == ["one/run", "two/run", "one/run"]
+    assert result.reference == "one/run" and result.split == "test"
+    assert result.runs[2].tasks["style"]["difference"]["mcnemar_p"] == 1
 
 
 def test_a_wrong_call_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_the_figure_shows_every_run_with_its_numbers_and_no_text_over_another(
         name = f"{LONG}-{i}" if i % 2 else f"$x_{i}$"
         folders.append(run_of(tmp_path / name, file_of(style=task_of(1 + i / 4, i), genre=task_of(2, i))))
     result = compare(folders)
-    figure = comparison_figure(result)
+    figure = comparison_figure(result.to_dict())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     assert [axes.get_title("left") for axes in figure.axes] == [
@@ -286,12 +286,12 @@ def test_the_figure_shows_every_run_with_its_numbers_and_no_text_over_another(
     ]
     for axes, task in zip(figure.axes, ("style", "genre"), strict=True):
         dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
-        assert dots == pytest.approx([100 * run["tasks"][task]["accuracy"] for run in result["runs"]])
+        assert dots == pytest.approx([100 * run.tasks[task]["accuracy"] for run in result.runs])
         labels = [tick.label1 for tick in axes.yaxis.get_major_ticks()]
         shown = [label.get_text().replace("\n", "") for label in labels]
-        assert [name[-8:] for name in shown] == [run["name"][-8:] for run in result["runs"]]
+        assert [name[-8:] for name in shown] == [run.name[-8:] for run in result.runs]
         written = [text.get_text() for text in axes.texts]
-        change = result["runs"][1]["tasks"][task]["difference"]
+        change = result.runs[1].tasks[task]["difference"]
         assert any(f"right alone: {change['only_this_right']}" in text for text in written)
         assert any(text.startswith(f"{100 * change['accuracy']:+.1f}".replace("-", "−")) for text in written)
         columns: dict[float, list[Any]] = {}
@@ -308,7 +308,7 @@ def test_the_figure_shows_every_run_with_its_numbers_and_no_text_over_another(
 def test_the_figure_says_so_where_no_label_is_known(tmp_path: Path) -> None:
     nothing = file_of(style=replace(A.tasks["style"], labels=np.full(300, -1, np.int32)))
     result = compare([run_of(tmp_path / "a", nothing), run_of(tmp_path / "b", B)], out=tmp_path / "out")
-    assert comparison_figure(result).axes[0].texts[0].get_text() == "no label is known in every run"
+    assert comparison_figure(result.to_dict()).axes[0].texts[0].get_text() == "no label is known in every run"
     assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -336,26 +336,26 @@ def test_two_trained_runs_are_compared_by_the_scores_that_evaluate_gave_them(
     scored = []
     for run, seed in zip(runs, (0, 1), strict=True):
         train(tmp_path / "tiny.yaml", tmp_path / "c", run, [f"seed={seed}"])
-        scored.append(evaluate(run)["tasks"])
+        scored.append(evaluate(run).to_dict()["tasks"])
     capsys.readouterr()
     result = compare(runs, out=tmp_path / "new" / "comparison")
-    for run, scores in zip(result["runs"], scored, strict=True):
-        assert run["epochs"] == 1 and run["seconds_per_epoch"] > 0
+    for run, scores in zip(result.runs, scored, strict=True):
+        assert run.epochs == 1 and run.seconds_per_epoch > 0
         for task in ("style", "genre"):
             for figure in ("n", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95"):
-                assert run["tasks"][task][figure] == pytest.approx(scores[task][figure])
+                assert run.tasks[task][figure] == pytest.approx(scores[task][figure])
     out = tmp_path / "new" / "comparison"
     assert sorted(file.name for file in out.iterdir()) == [f"comparison.{e}" for e in ("csv", "json", "png")]
-    assert json.loads((out / "comparison.json").read_text()) == result
+    assert json.loads((out / "comparison.json").read_text()) == result.to_dict()
     table = pd.read_csv(out / "comparison.csv")
     assert list(zip(table["name"], table["task"], strict=True)) == [
         (name, task) for name in ("first", "second") for task in ("style", "genre")
     ]
-    change = result["runs"][1]["tasks"]["genre"]["difference"]
+    change = result.runs[1].tasks["genre"]["difference"]
     assert table["difference_accuracy_ci95_low"].iloc[3] == pytest.approx(change["accuracy_ci95"][0])
     assert table["difference_only_this_right"].iloc[3] == change["only_this_right"]
     assert table["difference_accuracy"].isna().tolist() == [True, True, False, False]
-    show_comparison(result)
+    result.show()
     printed = " ".join(capsys.readouterr().err.split())
-    works = result["runs"][0]["tasks"]["genre"]["n"]
+    works = result.runs[0].tasks["genre"]["n"]
     assert f"genre: {works} works (test)" in printed and f"{change['mcnemar_p']:.3f}" in printed

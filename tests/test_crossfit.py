@@ -184,8 +184,8 @@ def test_an_interrupted_call_goes_on_with_the_fold_where_it_stopped(
 
 def test_the_audit_judges_training_works_too_and_both_questions_apart(run: Path, made: job.CrossFit) -> None:
     summary = audit(run, top=4)
-    folder = Path(summary["folder"])
-    assert (summary["rule"], summary["split"], folder.name) == ("combined", "all", "combined-all")
+    folder = summary.folder
+    assert (summary.rule, summary.split, folder.name) == ("combined", "all", "combined-all")
     scores = pd.read_parquet(folder / "scores.parquet")
     assert set(scores["id"]) == set(made.predictions.ids)
     page = (folder / "index.html").read_text()
@@ -197,20 +197,18 @@ def test_the_audit_judges_training_works_too_and_both_questions_apart(run: Path,
     assert {"suggested", "reason", "correct_label"} <= set(candidates)
     assert (candidates["suggested"] != candidates["given"]).all()
     assert candidates["reason"].str.startswith("the evidence favours ").all()
-    assert summary["tasks"]["style"]["flagged"] == (candidates["task"] == "style").sum()
+    assert summary["style"].flagged == (candidates["task"] == "style").sum()
     assert (folder / "unlike_style.jpg").exists() and (folder / "gallery_style.jpg").exists()
 
 
 def test_a_split_shows_its_works_as_the_whole_audit_judges_them(run: Path, made: job.CrossFit) -> None:
-    whole = pd.read_parquet(Path(audit(run, "margin", tasks=["style"])["folder"]) / "scores.parquet")
-    test = pd.read_parquet(Path(audit(run, "margin", "test", tasks=["style"])["folder"]) / "scores.parquet")
+    whole = pd.read_parquet(audit(run, "margin", tasks=["style"]).folder / "scores.parquet")
+    test = pd.read_parquet(audit(run, "margin", "test", tasks=["style"]).folder / "scores.parquet")
     ids = made.collection.table["id"][made.collection.table["split"] == "test"]
     assert list(test["id"]) == list(ids) and test["score"].notna().any()
     np.testing.assert_array_equal(test["score"], whole.set_index("id").loc[ids, "score"])
     # a system's rule judges what was not evaluated by the same predictions
-    entropy = pd.read_parquet(
-        Path(audit(run, "entropy", "train", tasks=["style"])["folder"]) / "scores.parquet"
-    )
+    entropy = pd.read_parquet(audit(run, "entropy", "train", tasks=["style"]).folder / "scores.parquet")
     assert len(entropy) == (made.collection.table["split"] == "train").sum()
 
 

@@ -19,8 +19,9 @@ from tiny import painted_collection
 from morelli.collection.collection import Collection
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation.turning_points import turning_points
-from morelli.jobs.explain import explain, show_explanation
+from morelli.jobs.explain import explain
 from morelli.jobs.predict import predict
+from morelli.jobs.results.explain import Explanation
 from morelli.network.necks.neck import NECKS
 from morelli.network.necks.scan import SCANS
 from morelli.network.network import Network
@@ -57,7 +58,7 @@ def make_run(folder: Path, collection: Collection, neck: Neck, **changes: Any) -
         **changes,
     )
     tree = recipe.model_dump(mode="json")
-    tree["backbone"] |= {"name": "resnet18", "stage": 1, "weights": "none"}
+    tree["backbones"][0] |= {"name": "resnet18", "stage": 1, "weights": "none"}
     recipe = parse(tree, "test")
     network = Network(recipe, collection.vocabularies, backbone())
     vocabularies = {task: collection.vocabularies[task] for task in recipe.tasks}
@@ -74,19 +75,19 @@ def run(tmp_path_factory: pytest.TempPathFactory, collection: Collection) -> Pat
 
 
 @pytest.fixture(scope="module")
-def told(run: Path, collection: Collection) -> dict[str, Any]:
+def told(run: Path, collection: Collection) -> Explanation:
     return explain(run, collection.table["id"].iloc[3])
 
 
 def test_the_answers_are_those_of_predict_and_the_trace_ends_in_them(
-    told: dict[str, Any], run: Path, collection: Collection, tmp_path: Path
+    told: Explanation, run: Path, collection: Collection, tmp_path: Path
 ) -> None:
     work = collection.table.iloc[3]
     predict(run, [Path(work["file"])], tmp_path / "answers.parquet")
     answer = pd.read_parquet(tmp_path / "answers.parquet").iloc[0]
-    trace = pd.read_csv(Path(told["folder"]) / "trace.csv")
-    assert list(told["tasks"]) == ["artist", "style", "genre"]
-    for task, found in told["tasks"].items():
+    trace = pd.read_csv(told.folder / "trace.csv")
+    assert list(told) == ["artist", "style", "genre"]
+    for task, found in told.to_dict()["tasks"].items():
         names = collection.vocabularies[task]
         probabilities = np.array(answer[f"{task}_probabilities"])
         assert found["answer"] == answer[task] and found["given"] == names[work[task]]
@@ -96,13 +97,13 @@ def test_the_answers_are_those_of_predict_and_the_trace_ends_in_them(
         np.testing.assert_allclose([e["probability"] for e in found["top"]], probabilities[best], atol=1e-5)
         rows = trace[trace["task"] == task]
         last = rows[rows["step"] == rows["step"].max()]
-        assert last["class"].tolist() == names and rows["step"].max() == told["trace"]["steps"] == 64
+        assert last["class"].tolist() == names and rows["step"].max() == told.trace["steps"] == 64
         np.testing.assert_allclose(last["probability"], probabilities, atol=2e-5)
 
 
-def test_turning_points_are_those_of_the_table(told: dict[str, Any]) -> None:
-    trace = pd.read_csv(Path(told["folder"]) / "trace.csv")
-    for task, found in told["tasks"].items():
+def test_turning_points_are_those_of_the_table(told: Explanation) -> None:
+    trace = pd.read_csv(told.folder / "trace.csv")
+    for task, found in told.to_dict()["tasks"].items():
         rows = trace[trace["task"] == task]
         leaders = rows.loc[rows.groupby("step")["probability"].idxmax()].set_index("step")["class"]
         changes = leaders[leaders != leaders.shift()].iloc[1:]
@@ -113,15 +114,15 @@ def test_turning_points_are_those_of_the_table(told: dict[str, Any]) -> None:
             assert point["cells"] == [[step // 8, step % 8]], "a row scan of 8 × 8 cells"
 
 
-def test_every_file_said_is_there_and_the_page_needs_no_other(told: dict[str, Any]) -> None:
-    folder = Path(told["folder"])
-    assert sorted(path.name for path in folder.iterdir()) == sorted(told["files"])
-    assert json.loads((folder / "explanation.json").read_text()) == told
+def test_every_file_said_is_there_and_the_page_needs_no_other(told: Explanation) -> None:
+    folder = told.folder
+    assert sorted(path.name for path in folder.iterdir()) == sorted(told.files)
+    assert json.loads((folder / "explanation.json").read_text()) == told.to_dict()
     page = (folder / "index.html").read_text()
     sources = re.findall(r"(?:src|href)=\"([^\"]{0,30})", page)
     assert len(sources) == 7 and all(source.startswith("data:image/jpeg;base64,") for source in sources)
-    assert all(found["story"] in page for found in told["tasks"].values())
-    for name in told["files"]:
+    assert all(found["story"] in page for found in told.to_dict()["tasks"].values())
+    for name in told.files:
         if name.endswith(".png"):
             with PIL.open(folder / name) as picture:
                 assert picture.format == "PNG"
@@ -133,19 +134,19 @@ def test_the_map_alone_has_the_size_of_the_painting(
     picture = PIL.open(collection.table["file"].iloc[0]).convert("RGB").resize((150, 90))
     picture.save(tmp_path / "a photo.jpg")
     found = explain(run, str(tmp_path / "a photo.jpg"), task=["style"])
-    assert Path(found["folder"]) == run / "explain" / "a_photo"
+    assert found.folder == run / "explain" / "a_photo"
     with PIL.open(run / "explain" / "a_photo" / "heat_style.png") as heat:
         heat.load()
     assert heat.size == (150, 90) and heat.mode == "L" and heat.getextrema()[1] > 200
-    assert found["tasks"]["style"]["given"] is None
+    assert found["style"].given is None
 
 
 def test_an_image_file_gets_the_answers_of_the_work_it_is(
-    told: dict[str, Any], run: Path, collection: Collection
+    told: Explanation, run: Path, collection: Collection
 ) -> None:
-    found = explain(run, collection.table["file"].iloc[3], task=["genre"])["tasks"]["genre"]
-    assert found["answer"] == told["tasks"]["genre"]["answer"]
-    assert found["story"] == told["tasks"]["genre"]["story"]
+    found = explain(run, collection.table["file"].iloc[3], task=["genre"]).to_dict()["tasks"]["genre"]
+    assert found["answer"] == told["genre"].answer
+    assert found["story"] == told["genre"].story
 
 
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
@@ -153,13 +154,11 @@ def test_every_neck_is_explained(kind: str, collection: Collection, tmp_path: Pa
     run = make_run(tmp_path, collection, Neck(kind=kind, width=6, pool="attention"), tasks=["style"])
     found = explain(run, collection.table["id"].iloc[0])
     attends = kind not in ("mean", "statistics")
-    assert ("attention.png" in found["files"]) is attends
-    page = (Path(found["folder"]) / "index.html").read_text()
+    assert ("attention.png" in found.files) is attends
+    page = (found.folder / "index.html").read_text()
     assert ("Attention of the neck" in page) is attends
-    assert found["trace"]["ordered"] is (kind in ("lstm", "gru", "mingru", "convlstm"))
-    assert found["tasks"]["style"]["story"].startswith(
-        "After reading" if found["trace"]["ordered"] else "Shown"
-    )
+    assert found.trace["ordered"] is (kind in ("lstm", "gru", "mingru", "convlstm"))
+    assert found["style"].story.startswith("After reading" if found.trace["ordered"] else "Shown")
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -182,8 +181,8 @@ def test_pictures_of_an_earlier_explanation_go_and_other_files_stay(
     explain(run, work, tmp_path, task=["style", "genre"])
     (tmp_path / "my_notes.png").write_bytes(b"mine")
     found = explain(run, work, tmp_path, task=["style"])
-    assert {path.name for path in tmp_path.iterdir()} == {*found["files"], "my_notes.png"}
-    assert list(found["tasks"]) == ["style"]
+    assert {path.name for path in tmp_path.iterdir()} == {*found.files, "my_notes.png"}
+    assert list(found) == ["style"]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +223,7 @@ def test_a_work_is_explained_without_its_original_and_an_image_without_the_colle
         patch.setattr("morelli.run.Run.open_collection", lambda run: moved)
         found = explain(run, collection.table["id"].iloc[2])
     (run / "collection.txt").unlink()
-    assert explain(run, file)["tasks"]["genre"]["answer"] == found["tasks"]["genre"]["answer"]
+    assert explain(run, file)["genre"].answer == found["genre"].answer
     with pytest.raises(RunError, match=r"collection\.txt: missing"):
         explain(run, collection.table["id"].iloc[2])
 
@@ -235,16 +234,14 @@ def test_a_name_with_marks_of_html_is_shown_as_it_is(
     file = tmp_path / "<b>&$x_1$.jpg"
     file.write_bytes(Path(collection.table["file"].iloc[0]).read_bytes())
     found = explain(run, str(file), task=["style"])
-    page = (Path(found["folder"]) / "index.html").read_text()
+    page = (found.folder / "index.html").read_text()
     assert "<h1>&lt;b&gt;&amp;$x_1$.jpg</h1>" in page and "<b>" not in page
 
 
-def test_the_answers_and_stories_are_printed(
-    told: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    show_explanation(told)
+def test_the_answers_and_stories_are_printed(told: Explanation, capsys: pytest.CaptureFixture[str]) -> None:
+    told.show()
     said = capsys.readouterr().err.replace("\n", " ")
-    assert told["tasks"]["genre"]["story"] in said and "index.html" in said
+    assert told["genre"].story in said and "index.html" in said
 
 
 # words and figures -------------------------------------------------------------------------------------

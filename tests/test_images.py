@@ -102,6 +102,30 @@ def test_a_palette_with_a_transparent_colour_is_laid_on_white() -> None:
     assert repairs == ["palette", "transparency"] and image.getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF", "MPO"])
+def test_every_format_is_turned_upright_once(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    more = {"save_all": True, "append_images": [picture(160, 120)]} if kind == "MPO" else {}
+    data = saved(picture(120, 160).transpose(Image.Transpose.ROTATE_90), kind, exif=exif, quality=95, **more)
+    assert Image.open(io.BytesIO(data)).format == kind
+    for source in (data, Image.open(io.BytesIO(data))):
+        upright, size, _ = open_rgb(source)
+        assert upright.size == size == (120, 160) and close(upright, picture(120, 160), 3)
+    assert prepare(data, 64).width == 120
+
+
+def test_an_image_that_is_open_already_is_read_like_its_file_and_stays_as_it_is() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    for mode, more in (("RGB", {}), ("L", {}), ("RGBA", {}), ("P", {}), ("RGB", {"icc_profile": profile})):
+        data = saved(picture().convert(mode), "PNG", **more)
+        image = Image.open(io.BytesIO(data))
+        before = image.tobytes()
+        opened, from_file = open_rgb(image, 40), open_rgb(data, 40)
+        assert opened[1:] == from_file[1:] and np.array_equal(*map(np.asarray, (opened[0], from_file[0])))
+        assert (image.mode, image.size, image.tobytes()) == (mode, (90, 60), before)
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_exif_orientation_is_undone_for_all_eight_values(orientation: int) -> None:
     turns = {

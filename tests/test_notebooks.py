@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import shlex
@@ -14,6 +15,7 @@ import pytest
 import typer
 from nbformat import NotebookNode
 
+import morelli
 from morelli import recipe
 from morelli.cli import app
 
@@ -136,6 +138,21 @@ def test_the_commands_a_notebook_shows_are_ones_that_morelli_takes(file: Path) -
         parsed = known.commands[name].make_context(name, words).params
         if name == "train":
             recipe.load(recipe.find(parsed["recipe"]), parsed["change"])
+
+
+@every
+def test_a_notebook_uses_nothing_but_the_public_surface(file: Path) -> None:
+    notebook = nbformat.read(file, as_version=4)
+    tree = ast.parse("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
+    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in imported if name.partition(".")[0] == "morelli"] == ["morelli"]
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "morelli"
+    }
+    assert used <= set(morelli.__all__) and "train" in used
 
 
 @every

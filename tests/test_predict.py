@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
 from PIL import Image
 from scipy.special import softmax
@@ -24,6 +23,7 @@ from morelli.jobs import predict as job
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
+from morelli.prediction import reader
 from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
@@ -124,8 +124,8 @@ def test_sets_by_hand() -> None:
     model: Any = SimpleNamespace(
         vocabularies={"style": ["Cubism", "Rococo", "Pop_Art"]}, facts={"conformal": {"style": fitted}}
     )
-    probabilities = torch.tensor([[0.05, 0.75, 0.2], [0.05, 0.05, 0.9], [0.3, 0.5, 0.2]])
-    assert job._sets(model, "style", {"style": probabilities}) == [
+    probabilities = np.array([[0.05, 0.75, 0.2], [0.05, 0.05, 0.9], [0.3, 0.5, 0.2]], np.float32)
+    assert reader._sets(model, "style", probabilities) == [
         ["Rococo", "Pop_Art"],
         ["Pop_Art"],
         ["Rococo", "Cubism", "Pop_Art"],
@@ -144,7 +144,7 @@ def test_the_sets_of_new_works_cover_what_is_promised() -> None:
         )
         fitted = fit_thresholds(labels[:300], probabilities[:300])
         model: Any = SimpleNamespace(vocabularies={"style": names}, facts={"conformal": {"style": fitted}})
-        sets = job._sets(model, "style", {"style": torch.from_numpy(probabilities[300:])})
+        sets = reader._sets(model, "style", probabilities[300:])
         covered.append(np.mean([names[k] in inside for k, inside in zip(labels[300:], sets, strict=True)]))
     assert abs(np.mean(covered) - 271 / 301) < 0.0042
 
@@ -274,7 +274,7 @@ def test_an_interrupted_and_resumed_table_equals_an_uninterrupted_one(
 ) -> None:
     out = tmp_path / f"x.{ending}"
     read: list[Path] = []
-    original = job.open_rgb
+    original = reader.open_rgb
 
     def stop_in_the_fifth_batch(file: Path, *rest: Any) -> Any:
         read.append(file)
@@ -283,7 +283,7 @@ def test_an_interrupted_and_resumed_table_equals_an_uninterrupted_one(
         return original(file, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "open_rgb", stop_in_the_fifth_batch)
+        patch.setattr(reader, "open_rgb", stop_in_the_fifth_batch)
         with pytest.raises(StoppedError, match="--resume"):
             predict(world / "r", [world / "p" / "wikiart"], out, batch_size=8)
     assert not out.exists()
@@ -295,7 +295,7 @@ def test_an_interrupted_and_resumed_table_equals_an_uninterrupted_one(
         read.append(file)
         return original(file, *rest)
 
-    monkeypatch.setattr(job, "open_rgb", count)
+    monkeypatch.setattr(reader, "open_rgb", count)
     predict(world / "r", [world / "p" / "wikiart"], out, batch_size=8, resume=True)
     assert 40 < len(read) < 90, "what was kept is not read again"
     assert_same(rows_of(out), rows_of(world / "all.parquet"), 2e-6)
@@ -309,7 +309,7 @@ def test_a_journal_of_another_model_is_not_taken_over(world: Path, tmp_path: Pat
     (tmp_path / "other" / "model.json").write_text(json.dumps(facts))
     images = [world / "p" / "wikiart"]
     out = tmp_path / "x.csv"
-    journal = job.Journal(out, job._header(job.load_model(world / "r"), out), resume=False)
+    journal = job.Journal(out, job._header(reader.load(world / "r"), out), resume=False)
     journal.write(pq.read_table(world / "all.parquet").slice(0, 5).to_pylist())
     journal.close()
     predict(tmp_path / "other", images, tmp_path / "x.csv", resume=True)

@@ -67,7 +67,7 @@ def test_a_network_on_real_weights_learns_style_from_a_few_real_paintings(
     collect(CollectOptions(source / "wikiart", tmp_path / "c", subset=700, **options))  # type: ignore[arg-type]
     changes = ["tasks=[style]", "backbone.grid=7", "phases.0.epochs=8", "training.workers=0"]
     train(Path("multitask-resnet18-lstm"), tmp_path / "c", tmp_path / "r", changes)
-    style = evaluate(tmp_path / "r")["tasks"]["style"]
+    style = evaluate(tmp_path / "r")["style"].to_dict()
     assert style["accuracy_ci95"][0] > style["baselines"]["majority"]
     unseen = sorted((source / "wikiart" / "Ukiyo_e").iterdir())[:20]
     assert predict(tmp_path / "r", unseen, tmp_path / "p.csv").failed == 0

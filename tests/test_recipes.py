@@ -63,16 +63,14 @@ def test_a_recipe_trains_evaluates_and_is_audited(
         train(Path(name), data, run := tmp_path / "run", changes(name), start_from=start)
     scores = evaluate(run)
     recipe = recipes.load(name)
-    assert set(scores["tasks"]) == set(recipe.tasks)
+    assert set(scores) == set(recipe.tasks)
     for task in recipe.tasks:
         names = (run / f"class_names_{task}.txt").read_text().splitlines()
-        assert scores["tasks"][task]["n"] > 0 and set(scores["tasks"][task]["per_class"]) <= set(names)
+        assert scores[task].n > 0 and set(scores[task].details["per_class"]) <= set(names)
         assert (run / "report" / f"class_report_{task}.txt").exists()
     assert {"best.ckpt", "last.ckpt"} <= {file.name for file in (run / "checkpoints").iterdir()}
     told = json.loads((run / "model.json").read_text())["architecture"]
     assert told["neck"]["kind"] == recipe.neck.kind
     assert list(told["heads"]) == [*recipe.tasks, *(["prior_artist"] if recipe.artist_prior else [])]
     done = audit(run, "entropy", top=3)
-    assert all(
-        task["judged"] == scores["tasks"][name]["n"] or task["judged"] for name, task in done["tasks"].items()
-    )
+    assert all(task.judged == scores[name].n or task.judged for name, task in done.items())

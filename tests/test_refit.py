@@ -86,16 +86,16 @@ def test_validation_scores_are_those_of_works_that_had_not_been_learned(
 ) -> None:
     run = shutil.copytree(world / "refitted", tmp_path / "r")
     kept = run / "predictions-before-refit.parquet"
-    first = evaluate(run, page=False)["tasks"]["style"]
+    first = evaluate(run, page=False)["style"].to_dict()
     assert first["conformal"] is not None and first["logit_adjusted"] is not None
     evaluate(run, "val", page=False)
     assert "answers of the network before its refit" in capsys.readouterr().err
     assert (run / "predictions-val.parquet").read_bytes() == kept.read_bytes()
     kept.write_bytes(kept.read_bytes()[:100])
-    assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
+    assert evaluate(run, page=False)["style"].details["logit_adjusted"] is None
     assert "tuned on the run's validation works are left out" in capsys.readouterr().err
     shutil.copy(run / "predictions-test.parquet", kept)
-    assert evaluate(run, page=False)["tasks"]["style"]["logit_adjusted"] is None
+    assert evaluate(run, page=False)["style"].details["logit_adjusted"] is None
     with pytest.raises(RunError, match=r"before-refit\.parquet: missing, damaged or of other works"):
         evaluate(run, "val", page=False)
 

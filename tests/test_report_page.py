@@ -30,7 +30,8 @@ from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.evaluation.scores.scores import score
 from morelli.evaluation.search.search import Index
 from morelli.files import digest, write_json
-from morelli.jobs.report import report
+from morelli.jobs.report import write_report
+from morelli.jobs.results.report import ReportPage
 from morelli.recipe.settings import Neck
 from morelli.report.figures import style
 from morelli.report.html import Missing, thumbnail
@@ -120,16 +121,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(run: Path) -> dict[str, Any]:
+def made(run: Path) -> ReportPage:
     """Without the galleries of sample works, which other tests look at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("morelli.report.pages.run.sample_pictures", lambda *a: ([], ""))
-        return report(run)
+        return write_report(run)
 
 
 @pytest.fixture(scope="module")
-def html(made: dict[str, Any]) -> str:
-    return Path(made["page"]).read_text(encoding="utf-8")
+def html(made: ReportPage) -> str:
+    return made.page.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +177,10 @@ def distances(vector: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def test_the_page_is_valid_html_with_every_section_and_needs_no_other_file(
-    made: dict[str, Any], html: str
+    made: ReportPage, html: str
 ) -> None:
-    assert tuple(made["sections"]) == SECTIONS and made["missing"] == {}
-    assert made["bytes"] == Path(made["page"]).stat().st_size
+    assert tuple(made.sections) == SECTIONS and made.missing == {}
+    assert made.bytes == made.page.stat().st_size
     document = parsed(html)
     ids = [element.get("id") for element in document.iter() if element.get("id")]
     assert len(set(ids)) == len(ids)
@@ -312,11 +313,11 @@ def test_what_is_missing_is_one_line_with_the_command_that_makes_it(copy: Path) 
     shutil.rmtree(copy / "index")
     shutil.rmtree(copy / "audit")
     (copy / "collection.txt").unlink()
-    made = report(copy)
-    html = Path(made["page"]).read_text(encoding="utf-8")
+    made = write_report(copy)
+    html = made.page.read_text(encoding="utf-8")
     parsed(html)
-    assert made["sections"] == {} and list(made["missing"]) == ["confused", "candidates", "index", "traces"]
-    for why in made["missing"].values():
+    assert made.sections == {} and list(made.missing) == ["confused", "candidates", "index", "traces"]
+    for why in made.missing.values():
         assert html.count(why) == 1
     assert "<code>morelli audit run</code>" in html and "<code>morelli similar run IMAGE</code>" in html
     assert not any(f'href="#{name}"' in html for name in SECTIONS)
@@ -324,10 +325,10 @@ def test_what_is_missing_is_one_line_with_the_command_that_makes_it(copy: Path) 
 
 def test_without_an_index_confused_works_stand_alone(copy: Path) -> None:
     shutil.rmtree(copy / "index")
-    made = report(copy)
-    shown = part(Path(made["page"]).read_text(encoding="utf-8"), "confused")
-    assert "distance" not in shown and shown.count("<img ") == made["sections"]["confused"] > 9
-    assert "index" in made["missing"] and "nearest" not in made["sections"]
+    made = write_report(copy)
+    shown = part(made.page.read_text(encoding="utf-8"), "confused")
+    assert "distance" not in shown and shown.count("<img ") == made.sections["confused"] > 9
+    assert "index" in made.missing and "nearest" not in made.sections
 
 
 @pytest.mark.parametrize("spoilt", ["weights", "works", "damaged"])
@@ -352,8 +353,8 @@ def test_an_index_or_an_audit_of_something_else_is_not_shown(copy: Path, run: Pa
 def test_a_network_that_cannot_be_loaded_costs_the_traces_alone(copy: Path, run: Path) -> None:
     shutil.copy(run / "model.json", copy)
     (copy / "model.safetensors").write_text("not weights")
-    made = report(copy)
-    assert "cannot be loaded" in made["missing"]["traces"] and "confused" in made["sections"]
+    made = write_report(copy)
+    assert "cannot be loaded" in made.missing["traces"] and "confused" in made.sections
 
 
 def test_a_page_of_four_tasks_with_large_paintings_stays_below_fifteen_megabytes(
@@ -376,9 +377,9 @@ def test_a_page_of_four_tasks_with_large_paintings_stays_below_fifteen_megabytes
     works = pd.DataFrame({"id": ids, "artist_name": [name[:8] for name in ids], "group": range(200)})
     works = works.assign(**{task: rng.integers(0, 9, 200, dtype=np.int32) for task in names})
     write_audit(run, write_answers(run, works, names))
-    made = report(run, out=tmp_path / "page.html")
-    assert made["sections"]["confused"] > 60 and made["sections"]["candidates"] == 32
-    assert 2_000_000 < made["bytes"] == (tmp_path / "page.html").stat().st_size < 15_000_000
+    made = write_report(run, out=tmp_path / "page.html")
+    assert made.sections["confused"] > 60 and made.sections["candidates"] == 32
+    assert 2_000_000 < made.bytes == (tmp_path / "page.html").stat().st_size < 15_000_000
 
 
 def test_the_collections_figures_are_pandas(run: Path, parts: RunResults, html: str) -> None:

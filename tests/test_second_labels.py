@@ -78,7 +78,7 @@ def test_no_known_label_and_no_second_label() -> None:
 def test_evaluation_scores_either_style_and_needs_no_such_column(
     painted: Path, run: Path, tmp_path: Path
 ) -> None:
-    style = evaluate(run, "all")["tasks"]["style"]
+    style = evaluate(run, "all")["style"].to_dict()
     collection = Collection.open(painted / "c")
     task = read(run / "predictions-all.parquet").tasks["style"]
     also = collection.table["style_also"].to_numpy()
@@ -92,7 +92,7 @@ def test_evaluation_scores_either_style_and_needs_no_such_column(
         old / "collection.parquet"
     )
     (run / "collection.txt").write_text(str(old))
-    found = evaluate(run, "all")["tasks"]["style"]
+    found = evaluate(run, "all")["style"].to_dict()
     assert "accuracy_either" not in found and found["accuracy"] == style["accuracy"]
 
 
@@ -111,5 +111,5 @@ def test_another_collections_second_styles_are_matched_by_name(
     table.to_parquet(other / "collection.parquet")
     own, foreign = evaluate(run, "all"), evaluate(run, "all", other)
     for key in ("accuracy", "accuracy_either", "two_labels"):
-        assert foreign["tasks"]["style"][key] == own["tasks"]["style"][key]
+        assert foreign["style"].to_dict()[key] == own["style"].to_dict()[key]
     assert "leakage" not in foreign

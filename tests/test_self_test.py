@@ -21,7 +21,8 @@ from morelli.evaluation.audit.rules import RULES
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import self_test as job
 from morelli.jobs.crossfit import CrossFit
-from morelli.jobs.self_test import ASIDE, PICTURES_ALONE, RANKS, self_test, show_self_test, table
+from morelli.jobs.results.self_test import SelfTest
+from morelli.jobs.self_test import ASIDE, PICTURES_ALONE, RANKS, self_test
 from morelli.report.figures.self_test import self_test_figure
 
 WORKS = 800
@@ -83,8 +84,8 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 def test_every_rule_is_measured_and_the_combination_is_ahead_of_every_system(made: dict[str, Any]) -> None:
     summary = self_test(made["run"], rates=(0.1,), tasks=["style"])
-    assert json.loads(json.dumps(summary)) == summary
-    settings = summary["tasks"]["style"]["settings"]
+    assert json.loads(json.dumps(summary.to_dict())) == summary.to_dict()
+    settings = summary.tasks["style"]["settings"]
     assert [(s["kind"], s["rate"], s["planted"]) for s in settings] == [
         ("symmetric", 0.1, 80),
         ("confusing", 0.1, 80),
@@ -98,8 +99,8 @@ def test_every_rule_is_measured_and_the_combination_is_ahead_of_every_system(mad
             assert best["auroc"] > rules[name]["auroc"] + 0.01
             assert best["average_precision"] > rules[name]["average_precision"] + 0.02
         assert 50 < setting["estimated"] < 160
-    assert summary["tasks"]["style"]["given"]["labels"] == WORKS
-    assert summary["tasks"]["style"]["given"]["estimated"] < 20
+    assert summary.tasks["style"]["given"]["labels"] == WORKS
+    assert summary.tasks["style"]["given"]["estimated"] < 20
 
 
 def test_the_wrong_labels_are_those_that_were_planted_and_only_in_the_tasks_asked_for(
@@ -136,10 +137,10 @@ def test_a_planted_artist_is_spelt_as_the_artists_other_works_are(
 
 def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str, Any]) -> None:
     first = self_test(made["run"], rates=(0.1,), kinds=("symmetric",))
-    assert len(made["fits"]) == 1 and set(first["tasks"]) == {"artist", "style"}
+    assert len(made["fits"]) == 1 and set(first.tasks) == {"artist", "style"}
     again = self_test(made["run"], rates=(0.05, 0.1), kinds=("symmetric",))
     assert len(made["fits"]) == 2
-    assert again["tasks"]["style"]["settings"][1] == first["tasks"]["style"]["settings"][0]
+    assert again.tasks["style"]["settings"][1] == first.tasks["style"]["settings"][0]
     self_test(made["run"], rates=(0.1,), kinds=("symmetric",), folds=7)
     assert len(made["fits"]) == 3
 
@@ -151,17 +152,17 @@ def test_seeds_are_averaged_in_the_table_and_the_figure_opens(
     assert (
         len(made["fits"]) == 2 and (made["fits"][0].labels("style") != made["fits"][1].labels("style")).any()
     )
-    rows = table(summary)
+    rows = summary.table
     assert len(rows) == len(RULES) + 3
-    each = [s["rules"]["combined"]["auroc"] for s in summary["tasks"]["style"]["settings"]]
+    each = [s["rules"]["combined"]["auroc"] for s in summary.tasks["style"]["settings"]]
     assert rows.set_index("rule").loc["combined", "auroc"] == pytest.approx(np.mean(each))
-    folder = Path(summary["folder"])
+    folder = summary.folder
     saved = pd.read_csv(folder / "table.csv")
     pd.testing.assert_frame_equal(saved[list(rows)], rows, check_dtype=False, atol=1e-4)
     with Image.open(io.BytesIO(self_test_figure(rows))) as image:
         assert image.format == "PNG" and image.width > 600
     assert (folder / "self-test.png").stat().st_size > 10_000
-    show_self_test(summary)
+    summary.show()
     shown = capsys.readouterr().err
     assert "Style: symmetric errors in 10% of the labels" in shown and "self-test.png" in shown
 
@@ -177,10 +178,10 @@ def test_where_a_rate_comes_to_no_work_the_figures_are_missing_and_said_to_be(
     ]
     given = {"labels": 5, "estimated": 0, "two_labels": 0}
     for chosen in (settings, settings[:1]):
-        summary = {"folder": "x", "tasks": {"style": {"given": given, "settings": chosen}}}
-        assert table(summary)["auroc"].dtype == np.float64
-        show_self_test(summary)
-        assert self_test_figure(table(summary))
+        summary = SelfTest(Path("x"), 2, 1, {"style": {"given": given, "settings": chosen}})
+        assert summary.table["auroc"].dtype == np.float64
+        summary.show()
+        assert self_test_figure(summary.table)
     shown = capsys.readouterr().err
     assert "nan" not in shown.lower() and "–" in shown and "1.000" in shown
 

@@ -23,7 +23,8 @@ from morelli.evaluation.predictions import read
 from morelli.jobs import similar as job
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
-from morelli.jobs.similar import show_similar, similar
+from morelli.jobs.results.similar import Similar, SimilarWork
+from morelli.jobs.similar import similar
 from morelli.jobs.train import train
 from morelli.synthetic import paint
 
@@ -98,17 +99,17 @@ def test_a_work_of_the_collection_has_the_neighbours_of_its_embedding_without_it
     work = table_of(world)["id"].iloc[place]
     found = similar(world / "r", work, k=12)
     truth = distances_from(world, work).iloc[:12]
-    assert found["query"] == work and [list(r) for r in found["results"]] == [KEYS] * 12
-    assert [r["rank"] for r in found["results"]] == list(range(1, 13))
-    np.testing.assert_allclose([r["distance"] for r in found["results"]], truth, atol=1e-6)
-    assert [r["id"] for r in found["results"]] == list(truth.index)
+    assert found.query == work and [list(r) for r in found.to_dict()["results"]] == [KEYS] * 12
+    assert [r.rank for r in found.results] == list(range(1, 13))
+    np.testing.assert_allclose([r.distance for r in found.results], truth, atol=1e-6)
+    assert [r.id for r in found.results] == list(truth.index)
     assert truth.iloc[-1] > truth.iloc[0] > 0, "a network that sees no difference would pass any test"
 
 
 def test_every_result_carries_the_labels_and_the_path_of_its_work(world: Path) -> None:
     collection = Collection.open(world / "c")
     table = collection.table.set_index("id")
-    for result in similar(world / "r", collection.table["id"].iloc[0], k=1000)["results"]:
+    for result in similar(world / "r", collection.table["id"].iloc[0], k=1000).to_dict()["results"]:
         work = table.loc[result["id"]]
         assert result["path"] == work["file"] and result["artist"] == work["artist_name"]
         for task in ("style", "genre"):
@@ -118,14 +119,14 @@ def test_every_result_carries_the_labels_and_the_path_of_its_work(world: Path) -
 
 def test_a_k_beyond_the_collection_gives_every_other_work(world: Path) -> None:
     ids = list(table_of(world)["id"])
-    results = similar(world / "r", ids[0], k=1000)["results"]
+    results = similar(world / "r", ids[0], k=1000).to_dict()["results"]
     assert sorted(r["id"] for r in results) == sorted(ids[1:])
 
 
 def test_an_image_file_finds_its_own_copy_first_at_no_distance(world: Path, tmp_path: Path) -> None:
     work = table_of(world).iloc[5]
     shutil.copy(work["file"], tmp_path / "photo.jpg")
-    results = similar(world / "r", str(tmp_path / "photo.jpg"), k=9)["results"]
+    results = similar(world / "r", str(tmp_path / "photo.jpg"), k=9).to_dict()["results"]
     assert results[0]["id"] == work["id"] and results[0]["distance"] < 1e-4
     truth = distances_from(world, work["id"]).iloc[:8]
     np.testing.assert_allclose([r["distance"] for r in results[1:]], truth, atol=1e-3)
@@ -136,7 +137,7 @@ def test_other_artists_leaves_out_the_works_of_the_known_artist_and_no_others(wo
     work = table["id"].iloc[table["artist_name"].eq(table["artist_name"].mode()[0]).to_numpy().argmax()]
     others = table["id"][table["artist_name"] != table["artist_name"][work]]
     assert 40 < len(others) < 79
-    results = similar(world / "r", work, k=1000, same_artist=False)["results"]
+    results = similar(world / "r", work, k=1000, same_artist=False).to_dict()["results"]
     assert [r["id"] for r in results] == list(distances_from(world, work)[list(others)].sort_values().index)
 
 
@@ -146,7 +147,7 @@ def test_other_artists_of_an_image_are_other_than_the_networks_answer(
     file = table_of(world)["file"].iloc[11]
     predict(world / "r", [Path(file)], tmp_path / "answer.csv")
     answer = pd.read_csv(tmp_path / "answer.csv")["artist"][0]
-    results = similar(world / "r", file, k=1000, same_artist=False)["results"]
+    results = similar(world / "r", file, k=1000, same_artist=False).to_dict()["results"]
     table = table_of(world)
     assert sorted(r["id"] for r in results) == sorted(table["id"][table["artist_name"] != answer])
     assert f"works by {answer} are left out (the network's answer" in capsys.readouterr().err
@@ -158,7 +159,7 @@ def test_a_run_without_artists_cannot_tell_whose_works_to_leave_out_unless_the_a
     work = table_of(world).iloc[3]
     with pytest.raises(UsageError, match="--other-artists"):
         similar(world / "s", work["file"], same_artist=False)
-    results = similar(world / "s", work["id"], k=1000, same_artist=False)["results"]
+    results = similar(world / "s", work["id"], k=1000, same_artist=False).to_dict()["results"]
     assert work["artist_name"] not in {r["artist"] for r in results}
 
 
@@ -167,7 +168,7 @@ def test_the_collection_is_read_once_and_the_index_kept(run: Path, readings: lis
     first = similar(run, work)
     written = (run / "index" / "vectors.npy").stat().st_mtime_ns
     assert similar(run, work) == first
-    assert similar(run, table_of(run.parent)["file"].iloc[1])["results"]
+    assert similar(run, table_of(run.parent)["file"].iloc[1]).to_dict()["results"]
     assert readings == [len(table_of(run.parent))]
     assert (run / "index" / "vectors.npy").stat().st_mtime_ns == written
 
@@ -211,7 +212,7 @@ def test_new_labels_are_shown_without_reading_the_works_again(run: Path, reading
     similar(run, table["id"].iloc[0])
     changed = table.assign(artist_name="somebody-else", style=-1).reset_index(drop=True)
     changed.to_parquet(run.parent / "c" / "collection.parquet")
-    results = similar(run, table["id"].iloc[0])["results"]
+    results = similar(run, table["id"].iloc[0]).to_dict()["results"]
     assert {(r["artist"], r["style"]) for r in results} == {("somebody-else", None)}
     assert len(readings) == 1
 
@@ -219,11 +220,12 @@ def test_new_labels_are_shown_without_reading_the_works_again(run: Path, reading
 def test_the_tables_hold_what_is_returned(world: Path, tmp_path: Path) -> None:
     work = table_of(world)["id"].iloc[30]
     found = [similar(world / "r", work, 6, tmp_path / f"x.{end}") for end in ("csv", "parquet", "json")]
-    assert json.loads((tmp_path / "x.json").read_text()) == found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2]
+    assert json.loads((tmp_path / "x.json").read_text()) == found[0].to_dict()
     for table in (pd.read_csv(tmp_path / "x.csv"), pd.read_parquet(tmp_path / "x.parquet")):
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         assert [list(row) for row in rows] == [KEYS] * 6
-        assert rows == found[0]["results"]
+        assert rows == found[0].to_dict()["results"]
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
@@ -243,21 +245,17 @@ def test_a_gallery_shows_the_query_and_then_the_works(
     found = similar(world / "r", work["id" if by == "id" else "file"], 4, out)
     collection = Collection.open(world / "c")
     rows = {name: row for row, name in enumerate(collection.table["id"])}
-    pictures = [collection.read(rows[name]) for name in [work["id"], *(r["id"] for r in found["results"])]]
+    pictures = [collection.read(rows[name]) for name in [work["id"], *(r.id for r in found.results)]]
     assert [tile.picture for tile in shown] == pictures, "the image file is as small as the prepared one"
     assert shown[0].colour and not any(tile.colour for tile in shown[1:])
-    for tile, result in zip(shown[1:], found["results"], strict=True):
-        assert tile.lines[0] == f"{result['rank']}: distance {result['distance']:.3f}"
+    for tile, result in zip(shown[1:], found.results, strict=True):
+        assert tile.lines[0] == f"{result.rank}: distance {result.distance:.3f}"
     picture = Image.open(io.BytesIO(out.read_bytes()))
     assert picture.format == {"jpg": "JPEG", "png": "PNG"}[ending] and min(picture.size) > 200
 
 
 def test_what_was_found_is_printed_with_its_distance(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {
-        "query": "q",
-        "results": [dict(zip(KEYS, (1, "a/b.jpg", "", 0.12345, None, "Cubism", None), strict=True))],
-    }
-    show_similar(found)
+    Similar("q", [SimilarWork(1, "a/b.jpg", "", 0.12345, None, "Cubism", None)]).show()
     assert capsys.readouterr().err.split()[-5:] == ["id", "1", "0.1235", "Cubism", "a/b.jpg"]
 
 
@@ -311,9 +309,9 @@ def test_an_artist_is_sought_by_the_mean_direction_of_the_works(world: Path) -> 
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     distances = pd.Series(cosine_distances(units[own].mean(axis=0, keepdims=True), units)[0], predictions.ids)
     found = similar(world / "r", None, k=1000, artist=name.replace("-", " ").title())
-    assert [r["id"] for r in found["results"]] == list(distances.sort_values().index)
-    np.testing.assert_allclose([r["distance"] for r in found["results"]], distances.sort_values(), atol=1e-6)
-    others = similar(world / "r", None, k=1000, same_artist=False, artist=name)["results"]
+    assert [r.id for r in found.results] == list(distances.sort_values().index)
+    np.testing.assert_allclose([r.distance for r in found.results], distances.sort_values(), atol=1e-6)
+    others = similar(world / "r", None, k=1000, same_artist=False, artist=name).to_dict()["results"]
     assert [r["id"] for r in others] == list(distances[~own].sort_values().index)
 
 
@@ -321,11 +319,11 @@ def test_filters_leave_the_works_that_fit_in_the_order_they_had(world: Path) -> 
     collection, table = Collection.open(world / "c"), table_of(world)
     styles = [collection.vocabularies["style"][number] for number in (0, 1)]
     work = table["id"].iloc[4]
-    full = [r["id"] for r in similar(world / "r", work, k=1000)["results"]]
+    full = [r["id"] for r in similar(world / "r", work, k=1000).to_dict()["results"]]
     where = {"style": f"{styles[0].lower()}, {styles[1]}", "split": "train"}
     fits = set(table["id"][table["style"].isin([0, 1]) & (table["split"] == "train")])
     assert 0 < len(fits - {work}) < len(full)
-    found = [r["id"] for r in similar(world / "r", work, k=1000, where=where)["results"]]
+    found = [r["id"] for r in similar(world / "r", work, k=1000, where=where).to_dict()["results"]]
     assert found == [name for name in full if name in fits]
 
 
@@ -337,16 +335,16 @@ def test_near_duplicates_of_the_query_are_left_out_when_asked(by: str, run: Path
     table["group"] = np.where(table.index.isin([9, 20, 41]), 5000, table["group"])
     table.to_parquet(file)
     query = work["id"] if by == "id" else work["file"]
-    full = [r["id"] for r in similar(run, query, k=1000)["results"]]
-    found = [r["id"] for r in similar(run, query, k=1000, near_duplicates=False)["results"]]
+    full = [r["id"] for r in similar(run, query, k=1000).to_dict()["results"]]
+    found = [r["id"] for r in similar(run, query, k=1000, near_duplicates=False).to_dict()["results"]]
     assert found == [name for name in full if name not in set(table["id"].iloc[[9, 20, 41]])]
     assert len(full) - len(found) == (2 if by == "id" else 3)
 
 
 def test_diversity_chooses_among_the_nearest_and_begins_with_the_nearest(world: Path) -> None:
     work = table_of(world)["id"].iloc[0]
-    plain = similar(world / "r", work, k=1000)["results"]
-    mixed = similar(world / "r", work, k=6, diversity=0.8)["results"]
+    plain = similar(world / "r", work, k=1000).to_dict()["results"]
+    mixed = similar(world / "r", work, k=6, diversity=0.8).to_dict()["results"]
     assert mixed[0] == plain[0] and [r["rank"] for r in mixed] == list(range(1, 7))
     assert {r["id"] for r in mixed} <= {r["id"] for r in plain[:60]}
     assert [r["id"] for r in mixed] != [r["id"] for r in plain[:6]]

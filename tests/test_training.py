@@ -291,7 +291,7 @@ def test_training_learns_what_pixels_show(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, tasks=["style"], phases=phases, losses={"style": {"smoothing": 0.05}})
     train(recipe, data, tmp_path / "r")
     figures = [float(row["val_style_accuracy"]) for row in rows(tmp_path / "r")]
-    majority = evaluate(tmp_path / "r", "val")["tasks"]["style"]["baselines"]["majority"]
+    majority = evaluate(tmp_path / "r", "val")["style"].baselines["majority"]
     assert max(figures) > majority + 0.15
 
 
@@ -314,7 +314,7 @@ def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) 
     assert any((run / "tensorboard").rglob("events*"))
     assert recipes.load(run / "recipe.yaml") == recipes.load(recipe_file(tmp_path))
     stored = json.loads((run / "scores-test.json").read_text())
-    assert stored == json.loads(json.dumps(scores))
+    assert stored == scores.to_dict()
     collection = Collection.open(data)
     predictions = read(run / "predictions-test.parquet")
     assert predictions.ids == list(collection.table["id"].iloc[collection.rows("test")])
@@ -361,16 +361,14 @@ def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: P
     options = CollectOptions(tmp_path / "q" / "wikiart", tmp_path / "c2", size=32, min_works=1)
     collect(options)  # class folders: fewer classes, another order
     scores = evaluate(run, "all", tmp_path / "c2")
-    assert scores["tasks"]["style"]["n"] == 60 and scores["tasks"]["genre"]["n"] == 0
+    assert scores["style"].n == 60 and scores["genre"].n == 0
     predictions = read(run / "predictions-all.parquet").tasks["style"]
     given = [predictions.names[k] for k in predictions.labels]
     other = Collection.open(tmp_path / "c2")
     assert given == [other.vocabularies["style"][k] for k in other.labels("style")]
     train_table = Collection.open(data)
     favourite = np.bincount(train_table.labels("style")[train_table.rows("train")]).argmax()
-    assert scores["tasks"]["style"]["baselines"]["majority"] == pytest.approx(
-        (predictions.labels == favourite).mean()
-    )
+    assert scores["style"].baselines["majority"] == pytest.approx((predictions.labels == favourite).mean())
 
 
 def test_works_without_any_label_of_the_tasks_are_left_out(data: Path, tmp_path: Path) -> None:
@@ -413,4 +411,4 @@ def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert [(r["phase"], r["epoch"]) for r in rows(tmp_path / "r")] == [("1", "1"), ("1", "2"), ("2", "1")]
     assert done.stderr.count("trained:") == 1
-    assert evaluate(tmp_path / "r")["tasks"]["style"]["n"] > 0
+    assert evaluate(tmp_path / "r")["style"].n > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -10,11 +11,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from morelli.errors import DataError, MorelliError, UsageError
 
+AnyPath: TypeAlias = str | os.PathLike[str]  # what a public function takes for a file or folder
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def as_path(path: AnyPath) -> Path:
+    """A path as given by a person; ``~`` is their home folder."""
+    return Path(path).expanduser()
 
 
 @contextmanager
@@ -61,6 +68,11 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, UnicodeDecodeError):
         raise DataError(f"{path}: not valid JSON; it is damaged, make it again") from None
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """An image file of a ``kind``, such as ``png``, as a URL that holds it: a page then needs no other file."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def digest(path: Path) -> str:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from morelli import __version__
 from morelli.errors import MorelliError
+
+if TYPE_CHECKING:
+    from morelli.jobs.results.base import Result
 
 app = typer.Typer(
     name="morelli",
@@ -108,8 +111,9 @@ def _root(
     pass
 
 
-def result(value: Any, as_json: bool, show: Callable[[], None]) -> None:
+def result(done: Result, as_json: bool) -> None:
+    """Prints what a job returned: as JSON on standard output, or for a person on standard error."""
     if as_json:
-        typer.echo(json.dumps(value, ensure_ascii=False))
+        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False))
     else:
-        show()
+        done.show()

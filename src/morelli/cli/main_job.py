@@ -22,11 +22,13 @@ def demo(
 
     Example: morelli demo --out demo
     """
-    from morelli.jobs.demo import demo as work
+    from morelli.jobs.demo import demo as run_demo
 
     if works < 200:
         raise UsageError(f"--works {works}: must be at least 200")
-    result(work(out, works, change), as_json, lambda: None)
+    scores = run_demo(out, works, change)
+    if as_json:
+        result(scores, as_json)
 
 
 @command
@@ -44,16 +46,9 @@ def paint(
 
     Example: morelli paint painted --works 500 --seed 1 --defects
     """
-    from morelli.console import progress, say
-    from morelli.synthetic import paint as work
+    from morelli.jobs.paint import paint as run_paint
 
-    with progress("painting", max(works, 0)) as advance:
-        done = work(out, works, seed, size, defects, progress=advance)
-    result(
-        done,
-        as_json,
-        lambda: say(f"{done['works']:,} works in {out / 'wikiart'}, lists in {out / 'wikiart_csv'}"),
-    )
+    result(run_paint(out, works, seed, size, defects), as_json)
 
 
 @command
@@ -93,27 +88,30 @@ def collect(
 
     Example: morelli collect wikiart --lists wikiart_csv --out collection
     """
-    from morelli.collection.collect import CollectOptions
-    from morelli.collection.collect import collect as work
-    from morelli.console import say
+    from morelli.jobs.collect import collect as run_collect
 
-    chosen = dict(_pair(text) for text in only)
-    sources = {"images": images, "lists": lists, "table": table, "hub": hub, "folders": folders}
-    choice = {"artists": artists, "min_works": min_works, "top_artists": top_artists, "only": chosen}
-    choice |= {"corrections": corrections, "splits_from": splits_from}
-    how = {"size": size, "split": split, "subset": subset, "seed": seed, "max_pixels": max_pixels}
-    options = CollectOptions(out=out, processes=processes, overwrite=overwrite, **sources, **choice, **how)  # type: ignore[arg-type]
-    collection, ledger = work(options)
-
-    def show() -> None:
-        ledger.show()
-        splits = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
-        classes = ", ".join(f"{len(names)} {task}s" for task, names in collection.vocabularies.items())
-        say(
-            f"{len(collection.table):,} works ({splits}), {classes}: {out}; every repair: {out / 'ledger.csv'}"
-        )
-
-    result({"collection": collection.info, **ledger.summary()}, as_json, show)
+    done = run_collect(
+        images,
+        out,
+        lists=lists,
+        table=table,
+        hub=hub,
+        folders=folders,
+        size=size,
+        split=split,
+        artists=artists,
+        min_works=min_works,
+        top_artists=top_artists,
+        only=dict(_pair(text) for text in only),
+        subset=subset,
+        seed=seed,
+        max_pixels=max_pixels,
+        processes=processes,
+        overwrite=overwrite,
+        corrections=corrections,
+        splits_from=splits_from,
+    )
+    result(done, as_json)
 
 
 @command
@@ -128,14 +126,15 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option("--from", help="Start from another run's network.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a recipe on a collection.
 
     Example: morelli train recipes/morelli.yaml --data collection --out run
     """
-    from morelli.jobs.train import train as work
+    from morelli.jobs.train import train as run_train
 
-    work(recipe, data, out, change, resume, start_from)
+    result(run_train(recipe, data, out, change, resume, start_from), as_json)
 
 
 @command
@@ -149,11 +148,9 @@ def evaluate(
 
     Example: morelli evaluate run --split test
     """
-    from morelli.jobs.evaluate import evaluate as work
-    from morelli.jobs.evaluate import show_scores
+    from morelli.jobs.evaluate import evaluate as run_evaluate
 
-    scores = work(run, split, data)
-    result(scores, as_json, lambda: show_scores(scores))
+    result(run_evaluate(run, split, data), as_json)
 
 
 @command
@@ -170,18 +167,16 @@ def predict(
 ) -> None:
     """Label any images or folders, one row an image.
 
-    For each task: the class, its calibrated confidence, and TASK_set, the classes among which the right one is for at
-    least 90 % of works like those of the validation split (on the average; of a class the model knows).
+    For each task: the class, its calibrated confidence, and TASK_set, a list of classes. On average it contains the
+    true class for at least 90 % of works, provided that they resemble the validation works and that their class is
+    known to the model.
 
     Example: morelli predict run photos --out labels.csv
     """
-    from morelli.console import say
-    from morelli.jobs.predict import predict as work
+    from morelli.jobs.predict import predict as run_predict
 
-    done = work(run, images, out, batch_size, resume, max_pixels)
-    summary = {"out": str(done.out), "images": done.images, "failed": done.failed}
-    bad = f", {done.failed:,} could not be read (column error)" if done.failed else ""
-    result(summary, as_json, lambda: say(f"{done.images:,} images{bad}: {done.out}"))
+    done = run_predict(run, images, out, batch_size, resume, max_pixels)
+    result(done, as_json)
     if done.failed == done.images:
         raise DataError(
             f"none of the {done.images:,} images could be read; the column error of {out} says why"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from morelli.cli.app import AsJson, command, result
+from morelli.cli.app import AsJson, command
 
 
 @command
@@ -27,13 +28,12 @@ def bench(
     Example: morelli bench collect similar --out bench
     """
     from morelli.console import say
-    from morelli.jobs.bench import bench as work
+    from morelli.jobs.bench import bench as run_bench
     from morelli.jobs.bench import show_bench
 
-    found = work(names or (), out, works, rounds)
-
-    def show() -> None:
-        show_bench(found)
-        say(f"the same with notes and the machine: {out / 'bench.md'}")
-
-    result(found, as_json, show)
+    found = run_bench(names or (), out, works, rounds)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    show_bench(found)
+    say(f"the same with notes and the machine: {out / 'bench.md'}")

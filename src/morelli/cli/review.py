@@ -37,16 +37,13 @@ def audit(
     Example: morelli audit run --task style --top 25
     """
     if test_itself:
-        from morelli.jobs.self_test import self_test, show_self_test
+        from morelli.jobs.self_test import self_test
 
-        tested = self_test(run, tasks=task or None, folds=folds, epochs=epochs)
-        result(tested, as_json, lambda: show_self_test(tested))
+        result(self_test(run, tasks=task or None, folds=folds, epochs=epochs), as_json)
         return
-    from morelli.jobs.audit import audit as work
-    from morelli.jobs.audit import show_audit
+    from morelli.jobs.audit import audit as run_audit
 
-    summary = work(run, rule, split, top, task or None, folds, epochs)
-    result(summary, as_json, lambda: show_audit(summary))
+    result(run_audit(run, rule, split, top, task or None, folds, epochs), as_json)
 
 
 @command
@@ -76,8 +73,7 @@ def similar(
 
     Example: morelli similar run painting.jpg -k 10 --out similar.jpg
     """
-    from morelli.jobs.similar import show_similar
-    from morelli.jobs.similar import similar as work
+    from morelli.jobs.similar import similar as run_similar
 
     conditions = {}
     for text in where:
@@ -87,8 +83,7 @@ def similar(
         conditions[column] = values
     more: dict[str, Any] = {"artist": artist, "where": conditions, "diversity": diversity}
     same = not other_artists
-    found = work(run, image, k, out, same, near_duplicates=not no_duplicates, **more)
-    result(found, as_json, lambda: show_similar(found))
+    result(run_similar(run, image, k, out, same, near_duplicates=not no_duplicates, **more), as_json)
 
 
 @command
@@ -107,11 +102,9 @@ def explain(
 
     Example: morelli explain run painting.jpg --task style
     """
-    from morelli.jobs.explain import explain as work
-    from morelli.jobs.explain import show_explanation
+    from morelli.jobs.explain import explain as run_explain
 
-    told = work(run, image, out, task or None, method)
-    result(told, as_json, lambda: show_explanation(told))
+    result(run_explain(run, image, out, task or None, method), as_json)
 
 
 @command
@@ -125,11 +118,9 @@ def compare(
 
     Example: morelli compare run-resnet50 run-efficientnet --out comparison
     """
-    from morelli.jobs.compare import compare as work
-    from morelli.jobs.compare import show_comparison
+    from morelli.jobs.compare import compare as run_compare
 
-    compared = work(runs, split, out)
-    result(compared, as_json, lambda: show_comparison(compared))
+    result(run_compare(runs, split, out), as_json)
 
 
 @command
@@ -143,8 +134,6 @@ def report(
 
     Example: morelli report run --out report.html
     """
-    from morelli.jobs.report import report as work
-    from morelli.jobs.report import show_report
+    from morelli.jobs.report import write_report
 
-    made = work(run, split, out)
-    result(made, as_json, lambda: show_report(made))
+    result(write_report(run, split, out), as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ _QUALITY = 92
 _ORIENTATION = 0x0112
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF"}
 
+_NO_PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _lock, _openings = threading.Lock(), 0
 _limits: list[int | None] = []
 
@@ -50,14 +52,16 @@ class Prepared:
 
 
 def open_rgb(
-    source: Path | bytes, short_side: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes | Image.Image, short_side: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, tuple[int, int], list[str]]:
     """Decodes to upright 8-bit RGB, short side at most ``short_side`` pixels (never enlarged).
 
-    Returns the image, the original's upright (width, height) and the repairs made. Raises
+    An image that Pillow has opened already stays as it is; it is turned and its colours converted as those of a file
+    are. Returns the image, the original's upright (width, height) and the repairs made. Raises
     :class:`ImageError` with a reason out of :data:`REASONS`.
     """
     name = source.name if isinstance(source, Path) else "the image"
+    _ignore_pillow_warnings()
     try:
         return _open(source, short_side, max_pixels)
     except ImageError:
@@ -79,9 +83,7 @@ def prepare(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pr
     import imagehash
 
     data = source if isinstance(source, bytes) else _read(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken EXIF and TIFF tags warn; the decode decides
-        image, (width, height), repairs = open_rgb(data, size, max_pixels)
+    image, (width, height), repairs = open_rgb(data, size, max_pixels)
     expected = _FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else None
     if expected and expected != _format(data):
         repairs.append("wrong-extension")
@@ -92,13 +94,17 @@ def prepare(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pr
     return Prepared(stored, width, height, int(np.packbits(bits).view(">u8")[0]), thumb, tuple(repairs))
 
 
+def _ignore_pillow_warnings() -> None:
+    """Broken EXIF and TIFF tags warn, and the decode decides. The filter stays: threads share the filters, so that one
+    that ends its own ``catch_warnings`` would undo those of the others."""
+    if _NO_PILLOW_WARNINGS not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_NO_PILLOW_WARNINGS[3].pattern)
+
+
 def _open(
-    source: Path | bytes, short_side: int | None, max_pixels: int
+    source: Path | bytes | Image.Image, short_side: int | None, max_pixels: int
 ) -> tuple[Image.Image, tuple[int, int], list[str]]:
-    data = source if isinstance(source, bytes) else _read(source)
-    if not data:
-        raise ImageError("empty-file", "the file is empty")
-    with _header(data) as image:
+    with _undecoded(source) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise ImageError("too-large", f"{width} × {height} pixels; raise --max-pixels if it is genuine")
@@ -106,12 +112,13 @@ def _open(
             raise ImageError("too-small", f"{width} × {height} pixels")
         repairs: list[str] = []
         # before getexif, which decodes a PNG and so forgets how it was stored
-        deep = any(";16" in str(tile[3]) for tile in image.tile) or image.mode in ("I", "F", "I;16", "I;16B")
-        turn = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "TIFF", "WEBP", "PNG") else 1
+        tiles = getattr(image, "tile", ())
+        deep = any(";16" in str(tile[3]) for tile in tiles) or image.mode in ("I", "F", "I;16", "I;16B")
         if short_side:
             scale = max(1.0, min(width, height) / short_side)
             image.draft(None, (int(width / scale), int(height / scale)))
         image.load()
+        turn = image.getexif().get(_ORIENTATION, 1)  # after loading, which turns a TIFF itself
         upright = _to_rgb(image, repairs, deep)
         if short_side and min(upright.size) > short_side:
             scale = short_side / min(upright.size)
@@ -123,6 +130,16 @@ def _open(
             repairs.append("exif-rotated")
             width, height = (height, width) if turn >= 5 else (width, height)
     return upright, (width, height), repairs
+
+
+def _undecoded(source: Path | bytes | Image.Image) -> Image.Image:
+    """A file of which the header alone is read; an open image as a copy, for what follows changes it."""
+    if isinstance(source, Image.Image):
+        return source.copy()
+    data = source if isinstance(source, bytes) else _read(source)
+    if not data:
+        raise ImageError("empty-file", "the file is empty")
+    return _header(data)
 
 
 def _header(data: bytes) -> ImageFile.ImageFile:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from morelli.console import say
 from morelli.files import atomic_write, write_json, write_text
 
 REPAIRS = {
@@ -98,13 +97,17 @@ class Ledger:
             for sheet, kinds in _SHEETS
         }
 
-    def show(self) -> None:
+    def lines(self) -> list[str]:
+        """The counts with an example of each, as a person reads them."""
+        found = []
         for sheet, kinds in self.summary(examples=1).items():
-            if kinds:
-                say(f"{sheet.capitalize()}")
+            found += [sheet.capitalize()] if kinds else []
             for kind, row in kinds.items():
-                say(f"{row['count']:>9,}  {kind}: {row['meaning']}")
-                say(f"{'':>11}for example {row['examples'][0]}")  # type: ignore[index]
+                found += [
+                    f"{row['count']:>9,}  {kind}: {row['meaning']}",
+                    f"{'':>11}for example {row['examples'][0]}",  # type: ignore[index]
+                ]
+        return found
 
     def write(self, folder: Path) -> None:
         """``report.json`` and ``report.md`` (counts and examples) and ``ledger.csv`` (every single entry)."""

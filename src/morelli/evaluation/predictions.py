@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from morelli.errors import DataError
 from morelli.files import atomic_write, explain_os_error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOCABULARIES = b"morelli.vocabularies"
 
@@ -67,9 +71,18 @@ class TaskPredictions:
         return self.labels >= 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
-    """All tasks of N works, with the neck's vector (N, D) float32 where it was kept."""
+    """All tasks of N works, with the neck's vector ``embedding`` (N, D) float32 where it was kept.
+
+    ``tasks[task]`` holds the classes' ``names``, the true ``labels`` (N,), −1 unknown, and the ``probabilities``
+    (N, K). :meth:`open` reads them from a file of a run, and ``works`` is a table of the same with names.
+
+    >>> import morelli
+    >>> predictions = morelli.Predictions.open("run/predictions-test.parquet")
+    >>> len(predictions) == len(predictions.works) == len(predictions.tasks["style"].labels)
+    True
+    """
 
     ids: list[str]
     paths: list[str]
@@ -87,6 +100,36 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def open(cls, file: str | Path) -> Predictions:
+        """The predictions of ``file``, a ``RUN/predictions-SPLIT.parquet``.
+
+        Raises :class:`DataError` for a file that is missing, damaged, or not a predictions file.
+
+        >>> import morelli
+        >>> sorted(morelli.Predictions.open("run/predictions-test.parquet").tasks)
+        ['artist', 'genre', 'style']
+        """
+        return read(file)
+
+    @property
+    def works(self) -> pd.DataFrame:
+        """One row a work: ``id``, ``path``, and for each task the predicted class, ``TASK_confidence`` (0–1) and
+        ``TASK_label``, the name of the true class, missing where unknown."""
+        import pandas as pd  # here: predict needs the sets, and neither pandas nor Arrow
+
+        columns: dict[str, Any] = {"id": self.ids, "path": self.paths}
+        for name, task in self.tasks.items():
+            classes = np.array([*task.names, None], dtype=object)
+            columns[name] = pd.array(classes[task.predicted], dtype="string")
+            columns[f"{name}_confidence"] = task.confidence
+            columns[f"{name}_label"] = pd.array(classes[task.labels], dtype="string")
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(f"{name} ({len(task.names)} classes)" for name, task in self.tasks.items())
+        return f"Predictions for {len(self):,} works: {tasks}"
 
 
 def write(predictions: Predictions, path: str | Path) -> None:

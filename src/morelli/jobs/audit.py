@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from morelli.collection.splits import check_split
-from morelli.console import say, show_table
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.audit.evidence import TaskEvidence
 from morelli.evaluation.audit.rules import RULES, Rule, Verdicts, parse_rule
 from morelli.evaluation.audit.uncertainty import given_probability
 from morelli.evaluation.predictions import TaskPredictions
-from morelli.files import explain_os_error, read_json
+from morelli.files import AnyPath, as_path, explain_os_error, read_json
 from morelli.jobs.audit_files import Judged, Part, texts, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
+from morelli.jobs.results.audit import Audit
 from morelli.report.figures.style import display_name
 from morelli.report.sections.reasons import reason
 from morelli.run import Run
@@ -29,14 +30,14 @@ UNLIKE = "knn-distance"  # answers the other question beside a rule that suspect
 
 
 def audit(
-    run: Path,
+    run: AnyPath,
     rule: str = "combined",
     split: str | None = None,
     top: int = 25,
-    tasks: list[str] | None = None,
+    tasks: Sequence[str] | None = None,
     folds: int | None = None,
     epochs: int | None = None,
-) -> dict[str, Any]:
+) -> Audit:
     """Judges the works of a run by a rule of :mod:`morelli.evaluation.audit.rules`.
 
     The five systems' rules read ``RUN/predictions-SPLIT.parquet`` (split test unless given). The others read
@@ -52,10 +53,15 @@ def audit(
     without a threshold flags. ``tasks`` are all unless given. Where the collection cannot be opened there are no
     pictures.
 
-    Returns ``{"rule", "split", "folder", "tasks": {task: {"judged", "flagged", "share"}}}``; the share is ``None``
-    where nothing could be judged. Raises :class:`UsageError` for an unknown rule, split or task and a ``top`` below
-    1, :class:`RunError` where the split was not evaluated and :class:`DataError` where a file is damaged.
+    Raises :class:`UsageError` for an unknown rule, split or task and a ``top`` below 1, :class:`RunError` where the
+    split was not evaluated and :class:`DataError` where a file is damaged.
+
+    >>> import morelli
+    >>> audit = morelli.audit("run", "given-label<0.3")
+    >>> audit.candidates("style")["score"].is_monotonic_decreasing
+    True
     """
+    run = as_path(run)
     chosen = parse_rule(rule)
     split = split or ("all" if chosen.cross_fit else "test")
     check_split(split)
@@ -80,18 +86,7 @@ def audit(
     except OSError as error:
         raise explain_os_error(error) from None
     counts = {each.name: each.counts() for each in parts[0].judged}
-    return {"rule": chosen.name, "split": split, "folder": str(folder), "tasks": counts}
-
-
-def show_audit(summary: dict[str, Any]) -> None:
-    """How many works of each task are flagged, and where they are."""
-    rows = [
-        (task, c["flagged"], f"{c['judged']:,}", "–" if c["share"] is None else f"{c['share']:.1%}")
-        for task, c in summary["tasks"].items()
-    ]
-    show_table("Candidates for review", ("task", "flagged", "of", "share"), rows)
-    page = Path(summary["folder"]) / "index.html"
-    say(f"by {summary['rule']} (split {summary['split']}), with galleries: {page}")
+    return Audit.from_dict({"rule": chosen.name, "split": split, "folder": folder, "tasks": counts})
 
 
 def _works(
@@ -119,7 +114,7 @@ def _works(
     return works.assign(among=True, fitted=False), cases
 
 
-def _check_tasks(run: Path, wanted: list[str] | None) -> None:
+def _check_tasks(run: Path, wanted: Sequence[str] | None) -> None:
     """Before a cross-fit, which takes minutes."""
     file = Run(run).model_file
     there = read_json(file).get("vocabularies", {}) if file.is_file() else {}
@@ -128,7 +123,7 @@ def _check_tasks(run: Path, wanted: list[str] | None) -> None:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
 
 
-def _tasks(cases: dict[str, TaskEvidence], wanted: list[str] | None) -> list[str]:
+def _tasks(cases: dict[str, TaskEvidence], wanted: Sequence[str] | None) -> list[str]:
     for task in wanted or ():
         if task not in cases:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(cases)}")

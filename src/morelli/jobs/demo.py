@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from morelli import recipe as recipes
-from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
-from morelli.console import progress, say
+from morelli.console import say
 from morelli.errors import UsageError
 from morelli.files import make_folder
-from morelli.jobs.audit import audit, show_audit
-from morelli.jobs.evaluate import evaluate, show_scores
+from morelli.jobs.audit import audit
+from morelli.jobs.collect import collect
+from morelli.jobs.evaluate import evaluate
+from morelli.jobs.paint import paint
 from morelli.jobs.predict import predict
-from morelli.jobs.report import report, show_report
+from morelli.jobs.report import write_report
+from morelli.jobs.results.evaluate import Scores
 from morelli.jobs.similar import open_index
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
 from morelli.run import Run
-from morelli.synthetic import paint
 
 WORKS = 1200
 FRESH = 24
 FOLDS, EPOCHS = 2, 2  # of the audit
 
 
-def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dict[str, Any]:
+def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> Scores:
     """Paint, collect, train, evaluate, audit, index, report, predict, all inside ``out``; returns the test scores.
 
     The collection holds every planted defect; the audit has two folds of few epochs, to be done soon; the images that
@@ -39,25 +39,22 @@ def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> dic
         raise UsageError(f"--out {out}: is not empty; choose another folder")
     start = time.perf_counter()
     say(f"1/8 painting {works:,} works, with the defects of real collections")
-    with progress("painting", works) as advance:
-        paint(out / "paintings", works, seed=1, size=96, defects=True, progress=advance)
+    paint(out / "paintings", works, seed=1, size=96, defects=True)
     say("2/8 collecting: reading the lists, repairing, checking every image, splitting")
     source = out / "paintings"
-    options = CollectOptions(source / "wikiart", out / "collection", lists=source / "wikiart_csv", size=96)
-    _, ledger = collect(options)
-    ledger.show()
+    collect(source / "wikiart", out / "collection", lists=source / "wikiart_csv", size=96).show()
     say(f"3/8 training, {sum(phase.epochs for phase in recipe.phases)} epochs")
     train(Path("demo"), out / "collection", out / "run", changes)
     say("4/8 scoring on the test split")
     run = out / "run"
     scores = evaluate(run, page=False)
-    show_scores(scores)
+    scores.show()
     say("5/8 auditing: which labels look wrong to networks that had not learned from them")
-    show_audit(audit(run, folds=FOLDS, epochs=EPOCHS))
+    audit(run, folds=FOLDS, epochs=EPOCHS).show()
     say("6/8 indexing: a vector of every work, for morelli similar")
     open_index(run, load_model(run), Collection.open(out / "collection"))
     say("7/8 writing the report")
-    show_report(report(run))
+    write_report(run).show()
     say("8/8 labelling paintings it has never seen")
     paint(out / "unseen", FRESH, seed=2, size=96)
     done = predict(run, [out / "unseen" / "wikiart"], out / "predictions.csv")

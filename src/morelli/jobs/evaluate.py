@@ -16,7 +16,8 @@ from morelli.errors import DataError, MorelliError, RunError
 from morelli.evaluation.predictions import Predictions, read, write
 from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report
 from morelli.evaluation.scores.scores import either_scores, score, trust_scores
-from morelli.files import write_json
+from morelli.files import AnyPath, as_path, write_json
+from morelli.jobs.results.evaluate import Scores
 from morelli.jobs.runner import predict_rows
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
@@ -24,17 +25,25 @@ from morelli.report.pages.run import write_report
 from morelli.run import Run
 
 
-def evaluate(run: Path, split: str = "test", data: Path | None = None, page: bool = True) -> dict[str, Any]:
+def evaluate(run: AnyPath, split: str = "test", data: AnyPath | None = None, page: bool = True) -> Scores:
     """Scores ``run`` on a split of its own collection, or of another one, whose classes are matched by name.
+
+    ``split`` is ``train``, ``val``, ``test`` or ``all``; ``data`` is the folder of the other collection.
 
     Writes ``scores-SPLIT.json``, ``predictions-SPLIT.parquet``, ``predictions-val.parquet``, on which thresholds are
     chosen, and, with ``page``, ``report/``; returns the scores. Leakage is looked for in the run's own collection.
     Raises :class:`UsageError` for an unknown split and :class:`DataError` for an empty one.
+
+    >>> import morelli
+    >>> scores = morelli.evaluate("run")
+    >>> scores["style"].accuracy >= 0, scores.split, scores.report.name
+    (True, 'test', 'index.html')
     """
     check_split(split)
+    run = as_path(run)
     model = load_model(run)
     own = data is None
-    collection = Collection.open(data) if data else Run(run).open_collection("--data")
+    collection = Run(run).open_collection("--data") if data is None else Collection.open(as_path(data))
     rows = collection.rows(split)
     if not len(rows):
         there = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
@@ -65,9 +74,10 @@ def evaluate(run: Path, split: str = "test", data: Path | None = None, page: boo
         for task, without in accuracy_without(predictions, leakage, collection.table).items():
             scores["tasks"][task]["accuracy_without_leakage"] = without
     write_json(Run(run).scores_file(split), scores)
-    if page:
-        say(f"report: {write_report(run, split)}")
-    return scores
+    report = write_report(run, split) if page else None
+    if report:
+        say(f"report: {report}")
+    return Scores.from_dict(scores, report)
 
 
 def show_scores(scores: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from morelli.console import say
 from morelli.errors import UsageError
 from morelli.evaluation.turning_points import turning_points
-from morelli.files import atomic_write, make_folder, write_json
+from morelli.files import AnyPath, as_path, atomic_write, make_folder, write_json
 from morelli.jobs.query import QueriedWork, open_query
+from morelli.jobs.results.explain import Explanation
 from morelli.prediction.model import Model, load_model
 from morelli.prediction.saliency import (
     METHODS,
@@ -38,8 +40,12 @@ _TOP = 5
 
 
 def explain(
-    run: Path, query: str, out: Path | None = None, task: list[str] | None = None, method: str = "grad-cam"
-) -> dict[str, Any]:
+    run: AnyPath,
+    query: AnyPath,
+    out: AnyPath | None = None,
+    task: Sequence[str] | None = None,
+    method: str = "grad-cam",
+) -> Explanation:
     """Explains the answers of ``run`` on ``query``, an image file or the id of a work of the run's collection.
 
     Writes into ``out`` (``RUN/explain/NAME``): ``index.html``, which needs no other file; for each task
@@ -48,10 +54,15 @@ def explain(
     every class after every step; ``explanation.json``, what is returned. ``task`` names some of the run's tasks,
     ``method`` is one of :data:`morelli.prediction.saliency.METHODS`.
 
-    Returns ``{"run", "query", "method", "folder", "trace", "tasks": {task: {"answer", "confidence", "given", "top",
-    "story", "turning_points"}}, "files"}``; steps count from 1, rows and columns of the feature map from 0. Raises
-    :class:`UsageError` for a query, task or method that is none.
+    In the result steps count from 1, rows and columns of the feature map from 0. Raises :class:`UsageError` for a
+    query, task or method that is none.
+
+    >>> import morelli
+    >>> explanation = morelli.explain("run", "painting.jpg", task=["style"], method="occlusion")
+    >>> 0 < explanation["style"].confidence <= 1
+    True
     """
+    run, query = as_path(run), os.fspath(query)
     if method not in METHODS:
         raise UsageError(f"--method {method}: must be one of {', '.join(METHODS)}")
     model = load_model(run)
@@ -62,7 +73,7 @@ def explain(
     if method == "attention" or has_attention(model):
         attention = attention_map(inside, features)  # before anything is written: not every neck has it
     trace = read_trace(inside, features)
-    folder = make_folder(out or Run(run).explanation_folder(work.folder), "--out")
+    folder = make_folder(Run(run).explanation_folder(work.folder) if out is None else as_path(out), "--out")
     answers, sections = {}, []
     for name in tasks:
         reading = reading_of(model, work, trace, name)
@@ -104,17 +115,10 @@ def explain(
         "files": files,
     }
     write_json(folder / "explanation.json", summary)
-    return summary
+    return Explanation.from_dict(summary)
 
 
-def show_explanation(summary: dict[str, Any]) -> None:
-    """Each task's answer and its story, and where the page is."""
-    for name, answer in summary["tasks"].items():
-        say(f"{name}: {style.display_name(answer['answer'])} ({answer['confidence']:.2f}). {answer['story']}")
-    say(f"maps and trace: {Path(summary['folder']) / 'index.html'}")
-
-
-def _tasks(model: Model, wanted: list[str] | None) -> list[str]:
+def _tasks(model: Model, wanted: Sequence[str] | None) -> list[str]:
     for task in wanted or ():
         if task not in model.vocabularies:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(model.vocabularies)}")

@@ -14,8 +14,8 @@ from torch import Tensor
 from morelli.collection.collection import Collection
 from morelli.collection.images import open_rgb
 from morelli.errors import DataError, ImageError, UsageError
-from morelli.jobs.predict import read_pixels
 from morelli.prediction.model import Model
+from morelli.prediction.reader import read_pixels
 from morelli.preprocessing.pixels import decode, square, to_tensor
 from morelli.run import Run
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from morelli.collection.splits import check_split
-from morelli.console import progress, say
+from morelli.console import progress
 from morelli.errors import MorelliError, RunError, UsageError
-from morelli.files import make_folder
+from morelli.files import AnyPath, as_path, make_folder
+from morelli.jobs.results.report import ReportPage
 from morelli.report.figures.reading_trace import Reading
 from morelli.report.figures.saliency_map import Pixels
 from morelli.report.html import Missing, Section
@@ -26,17 +26,23 @@ from morelli.run import Run
 PAGES = (".html", ".htm")
 
 
-def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str, Any]:
-    """Writes the page of ``run`` as ``out``, else as ``RUN/report/index.html``: what :func:`write_report` does, and the
-    confused works, the candidates of the audit, nearest works, and three reading traces.
+def write_report(run: AnyPath, split: str = "test", out: AnyPath | None = None) -> ReportPage:
+    """Writes the page of ``run`` as ``out``, else as ``RUN/report/index.html``: scores, figures, the confused works,
+    the candidates of the audit, nearest works, and three reading traces.
 
     Nothing is trained and nothing judged anew: each section shows what is there, and where that is nothing a line on
     the page gives the command that makes it. Only the works that are traced are read by the network.
 
-    Returns ``{"page", "bytes", "split", "sections": {name: number of works shown}, "missing": {name: why}}``. Raises
-    :class:`UsageError` for an unknown split or an ``out`` that cannot be a page, :class:`RunError` where the split was
-    not evaluated, and :class:`DataError` where a file is damaged.
+    Raises :class:`UsageError` for an unknown split or an ``out`` that cannot be a page, :class:`RunError` where the
+    split was not evaluated, and :class:`DataError` where a file is damaged.
+
+    >>> import morelli
+    >>> made = morelli.write_report("run", out="page.html")
+    >>> made.page.stat().st_size == made.bytes
+    True
     """
+    run = as_path(run)
+    out = None if out is None else as_path(out)
     _check(run, split, out)
     results = read_run_results(run, split)
     picture = _pictures(results)
@@ -54,20 +60,9 @@ def report(run: Path, split: str = "test", out: Path | None = None) -> dict[str,
             advance(1)
         page = write_page(results, sections, out)
         advance(1)
-    return {
-        "page": str(page),
-        "bytes": page.stat().st_size,
-        "split": split,
-        "sections": {each.name: each.works for each in sections if isinstance(each, Section)},
-        "missing": {each.name: each.why for each in sections if isinstance(each, Missing)},
-    }
-
-
-def show_report(summary: dict[str, Any]) -> None:
-    """Where the page is, and what is not on it."""
-    for why in summary["missing"].values():
-        say(f"not on the page: {why[0].lower()}{why[1:]}")
-    say(f"report of split {summary['split']}, {summary['bytes'] / 1e6:.1f} MB: {summary['page']}")
+    shown = {each.name: each.works for each in sections if isinstance(each, Section)}
+    missing = {each.name: each.why for each in sections if isinstance(each, Missing)}
+    return ReportPage(page, page.stat().st_size, split, shown, missing)
 
 
 def _check(run: Path, split: str, out: Path | None) -> None:

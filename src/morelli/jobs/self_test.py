@@ -17,18 +17,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morelli.collection.collection import Collection
-from morelli.console import say, show_table
+from morelli.console import say
 from morelli.errors import DataError, UsageError
 from morelli.evaluation.audit.combination import combine, label_error_score, rank_average
 from morelli.evaluation.audit.evidence import TaskEvidence
 from morelli.evaluation.audit.label_noise import KINDS, confused_with, inject_label_noise, measures
 from morelli.evaluation.audit.label_rules import estimated_errors
 from morelli.evaluation.audit.rules import RULES
-from morelli.files import atomic_write, read_json, write_json
+from morelli.files import AnyPath, as_path, atomic_write, read_json, write_json
 from morelli.jobs.crossfit import CrossFit, check_options, crossfit, facts_of, fit_all, pooled
+from morelli.jobs.results.self_test import SelfTest
 from morelli.run import Run
 
-FIGURES = ("auroc", "average_precision", "precision_at_100", "precision_at_errors")
 PICTURES_ALONE = "combined, no other labels"
 RANKS = "mean rank of the label rules"
 ASIDE = "combined, aside from those flagged before"
@@ -48,27 +48,28 @@ class _Setting:
 
 
 def self_test(
-    run: Path,
+    run: AnyPath,
     rates: Sequence[float] = (0.05, 0.10),
     kinds: Sequence[str] = KINDS,
     tasks: list[str] | None = None,
     seeds: int = 1,
     folds: int | None = None,
     epochs: int | None = None,
-) -> dict[str, Any]:
+) -> SelfTest:
     """Plants each of ``kinds`` of errors at each of ``rates`` in the labels of ``tasks`` (all unless given), ``seeds``
     times, and judges every rule by what it finds.
 
     ``symmetric`` errors are any other class, ``confusing`` ones the class that works of the true one are most often
-    taken for. Writes ``self-test.json``, ``table.csv`` and ``self-test.png`` into ``RUN/audit/self-test`` and returns
-    ``{"folder", "folds", "epochs", "tasks": {task: {"given": {...}, "settings": [{"kind", "rate", "seed", "planted",
-    "rules": {rule: measures}}]}}}``; ``given`` says what the audit finds in the labels as they are, which bounds every
-    precision. ``folds`` and ``epochs`` of the cross-fits are those of the run's own unless given. An interrupted call
-    goes on where it stopped.
+    taken for. Writes ``self-test.json``, ``table.csv`` and ``self-test.png`` into ``RUN/audit/self-test``. In the
+    result ``tasks`` is ``{task: {"given": {...}, "settings": [{"kind", "rate", "seed", "planted", "rules": {rule:
+    measures}}]}}``; ``given`` says what the audit finds in the labels as they are, which bounds every precision.
+    ``folds`` and ``epochs`` of the cross-fits are those of the run's own unless given. An interrupted call goes on
+    where it stopped.
 
     Raises :class:`UsageError` for a rate outside 0–0.5, an unknown kind or task, and as
     :func:`morelli.jobs.crossfit.crossfit`.
     """
+    run = as_path(run)
     _check(rates, kinds, seeds, folds, epochs)
     from morelli.prediction.model import load_model
     from morelli.report.figures.self_test import self_test_figure
@@ -100,46 +101,13 @@ def self_test(
             results[task]["settings"].append(
                 {"kind": setting.kind, "rate": setting.rate, "seed": setting.seed} | found[task]
             )
-    summary = {"folder": str(folder), "folds": folds, "epochs": epochs, "tasks": results}
-    write_json(folder / "self-test.json", summary)
+    tested = SelfTest(folder, folds, epochs, results)
+    write_json(folder / "self-test.json", tested.to_dict())
     with atomic_write(folder / "table.csv") as temporary:
-        table(summary).to_csv(temporary, index=False, float_format="%.4f")
+        tested.table.to_csv(temporary, index=False, float_format="%.4f")
     with atomic_write(folder / "self-test.png") as temporary:
-        temporary.write_bytes(self_test_figure(table(summary)))
-    return summary
-
-
-def table(summary: dict[str, Any]) -> pd.DataFrame:
-    """One row for each task, setting and rule; the figures are means over the seeds."""
-    rows = [
-        {"task": task, "kind": setting["kind"], "rate": setting["rate"], "rule": rule} | found
-        for task, result in summary["tasks"].items()
-        for setting in result["settings"]
-        for rule, found in setting["rules"].items()
-    ]
-    numbers = pd.DataFrame(rows).astype(dict.fromkeys(FIGURES, np.float64))  # None, where nothing was planted
-    return numbers.groupby(["task", "kind", "rate", "rule"], sort=False, as_index=False).mean()
-
-
-def show_self_test(summary: dict[str, Any]) -> None:
-    """A table for each task and setting, the best rule first."""
-    for (task, kind, rate), rows in table(summary).groupby(["task", "kind", "rate"], sort=False):
-        ranked = rows.sort_values("average_precision", ascending=False, kind="stable")
-        cells = [(row["rule"], *(_figure(row[name]) for name in FIGURES)) for _, row in ranked.iterrows()]
-        title = f"{str(task).capitalize()}: {kind} errors in {rate:.0%} of the labels"
-        show_table(title, ("rule", "AUROC", "average precision", "at 100", "at the number planted"), cells)
-    for task, result in summary["tasks"].items():
-        given = result["given"]
-        say(
-            f"{task}: of the {given['labels']:,} labels as they are, the audit estimates {given['estimated']:,} to be "
-            f"wrong, and {given['two_labels']:,} works look like another that is labelled otherwise"
-        )
-    say(f"figure: {Path(summary['folder']) / 'self-test.png'}")
-
-
-def _figure(value: float) -> str:
-    """A figure has no value where the rate came to no work at all."""
-    return "–" if pd.isna(value) else f"{value:.3f}"
+        temporary.write_bytes(self_test_figure(tested.table))
+    return tested
 
 
 def _check(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from morelli.collection.collection import Collection
 from morelli.collection.images import prepare
 from morelli.collection.names import class_key
 from morelli.collection.selection import artists_of, rows_by_artist, rows_where
-from morelli.console import say, show_table
+from morelli.console import say
 from morelli.errors import DataError, UsageError
 from morelli.evaluation.search.diversity import POOL, diverse
 from morelli.evaluation.search.search import Index
-from morelli.files import atomic_write, make_folder, write_json
+from morelli.files import AnyPath, as_path, atomic_write, make_folder
 from morelli.jobs.query import pixels_of, row_of
+from morelli.jobs.results.similar import Similar, SimilarWork
 from morelli.jobs.runner import read_rows
 from morelli.prediction.model import Model, load_model
 from morelli.recipe import TASKS
@@ -33,17 +36,17 @@ MOST_TILES = 100
 
 
 def similar(
-    run: Path,
-    query: str | None,
+    run: AnyPath,
+    query: AnyPath | None = None,
     k: int = 10,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     same_artist: bool = True,
     *,
     artist: str | None = None,
     where: Mapping[str, str] | None = None,
     diversity: float = 0.0,
     near_duplicates: bool = True,
-) -> dict[str, Any]:
+) -> Similar:
     """The ``k`` works nearest to a query by the cosine distance (0–2) of the network's vectors.
 
     ``query`` is an image file, or the id of a work of the run's collection, which then leaves itself out; or None with
@@ -57,11 +60,16 @@ def similar(
     The collection's vectors are kept in ``RUN/index``. ``out`` is a gallery (``.jpg``, ``.png``) or a table
     (``.csv``, ``.parquet``, ``.json``).
 
-    Returns ``{"query", "results": [{"rank", "id", "path", "distance", "artist", "style", "genre"}, …]}``; a label
-    that is not known is ``None``. Raises :class:`UsageError` for a query that is neither, a filter that fits
-    nothing, and where an artist is to be left out and nothing says which; :class:`RunError` where the collection
-    is gone.
+    Raises :class:`UsageError` for a query that is neither, a filter that fits nothing, and where an artist is to be
+    left out and nothing says which; :class:`RunError` where the collection is gone.
+
+    >>> import morelli
+    >>> found = morelli.similar("run", "painting.jpg", k=5, where={"genre": "landscape,portrait"})
+    >>> set(found.works["genre"]) <= {"landscape", "portrait"}
+    True
     """
+    run, query = as_path(run), None if query is None else os.fspath(query)
+    out = None if out is None else as_path(out)
     _check(query, artist, k, diversity, out)
     model = load_model(run)
     collection = Run(run).open_collection()
@@ -86,13 +94,19 @@ def similar(
             allowed[row] = False
         vector = model.predict(pixels[None])[1].numpy() if row is None else index.vectors[row : row + 1]
     distances, rows = _nearest(index, vector, k, allowed, diversity)
-    found = {"query": query or f"artist {artist}", "results": _described(index, distances, rows)}
+    name, works = query or f"artist {artist}", _described(index, distances, rows)
+
+    def gallery(ending: str = ".jpg") -> bytes:
+        return _gallery(name, works, collection, index, row, rows[:MOST_TILES], ending)
+
+    found = Similar(name, works, gallery)
     if out is not None:
         make_folder(out.parent, "--out")
-        if out.suffix.lower() in GALLERIES:
-            _write_gallery(found, out, collection, index, row, rows)
-        else:
-            _write_table(found, out)
+        with atomic_write(out) as temporary:
+            if out.suffix.lower() in GALLERIES:
+                temporary.write_bytes(gallery(out.suffix.lower()))
+            else:
+                _write_table(found, temporary, out.suffix.lower())
     return found
 
 
@@ -112,15 +126,6 @@ def open_index(run: Path, model: Model, collection: Collection) -> Index:
     if not index.table.equals(works):
         return Index.build(folder, np.array(index.vectors), works, facts)
     return index
-
-
-def show_similar(found: dict[str, Any]) -> None:
-    """The works found, as a table."""
-    rows = [
-        (str(r["rank"]), f"{r['distance']:.4f}", ", ".join(r[task] for task in TASKS if r[task]), r["id"])
-        for r in found["results"]
-    ]
-    show_table(f"Most similar to {found['query']}", ("", "distance", ", ".join(TASKS), "id"), rows)
 
 
 def _check(query: str | None, artist: str | None, k: int, diversity: float, out: Path | None) -> None:
@@ -155,11 +160,12 @@ def _nearest(
     return distances[chosen], rows[chosen]
 
 
-def _described(index: Index, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _described(index: Index, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> list[SimilarWork]:
     works = index.table[["id", "path", *TASKS]].iloc[rows].to_dict("records")
     return [
-        {"rank": rank, "id": work["id"], "path": work["path"], "distance": round(float(distance), 7)}
-        | {task: _known(work[task]) for task in TASKS}
+        SimilarWork(
+            rank, work["id"], work["path"], round(float(distance), 7), *(_known(work[task]) for task in TASKS)
+        )
         for rank, (distance, work) in enumerate(zip(distances, works, strict=True), start=1)
     ]
 
@@ -205,21 +211,25 @@ def _known(name: Any) -> str | None:
     return None if pd.isna(name) else str(name)
 
 
-def _write_table(found: dict[str, Any], out: Path) -> None:
-    if out.suffix.lower() == ".json":
-        return write_json(out, found)
-    table = pd.DataFrame(found["results"], columns=["rank", "id", "path", "distance", *TASKS])
-    with atomic_write(out) as temporary:
-        if out.suffix.lower() == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary, index=False)
+def _write_table(found: Similar, file: Path, ending: str) -> None:
+    if ending == ".json":
+        file.write_text(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    elif ending == ".csv":
+        found.works.to_csv(file, index=False)
+    else:
+        found.works.to_parquet(file, index=False)
 
 
-def _write_gallery(
-    found: dict[str, Any], out: Path, collection: Collection, index: Index, row: int | None, rows: np.ndarray
-) -> None:
-    """The query in a coloured frame, where it is a picture, then the works found."""
+def _gallery(
+    query: str,
+    works: list[SimilarWork],
+    collection: Collection,
+    index: Index,
+    row: int | None,
+    rows: NDArray[np.int64],
+    ending: str,
+) -> bytes:
+    """The query in a coloured frame, where it is a picture, then the works found: a JPEG, or a PNG."""
     from morelli.report.figures import style
     from morelli.report.figures.gallery import Tile, gallery_figure
 
@@ -230,16 +240,13 @@ def _write_gallery(
     if row is not None:
         picture = collection.read(row)
         tiles.append(Tile(picture, ("query", *labels(index.table.iloc[row])), style.VERMILLION))
-    elif Path(found["query"]).is_file():
-        picture = prepare(Path(found["query"]), collection.info["size"]).data
-        tiles.append(Tile(picture, ("query", Path(found["query"]).name), style.VERMILLION))
+    elif Path(query).is_file():
+        picture = prepare(Path(query), collection.info["size"]).data
+        tiles.append(Tile(picture, ("query", Path(query).name), style.VERMILLION))
     else:
-        name = found["query"].removeprefix("artist ")
-        title = f"Works nearest to the mean of {style.display_name(name)}"
-    for result, place in zip(found["results"], rows, strict=True):
-        lines = (f"{result['rank']}: distance {result['distance']:.3f}", *labels(index.table.iloc[place]))
+        title = f"Works nearest to the mean of {style.display_name(query.removeprefix('artist '))}"
+    for work, place in zip(works, rows, strict=False):
+        lines = (f"{work.rank}: distance {work.distance:.3f}", *labels(index.table.iloc[place]))
         tiles.append(Tile(collection.read(int(place)), lines))
     figure = gallery_figure(tiles, title=title, columns=6)
-    data = style.png(figure) if out.suffix.lower() == ".png" else style.jpeg(figure)
-    with atomic_write(out) as temporary:
-        temporary.write_bytes(data)
+    return style.png(figure) if ending == ".png" else style.jpeg(figure)

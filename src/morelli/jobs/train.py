@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from morelli import recipe as recipes
 from morelli.collection.collection import Collection
 from morelli.console import first_process, say
 from morelli.errors import RunError, StoppedError, UsageError
-from morelli.files import atomic_write, make_folder, write_text
+from morelli.files import AnyPath, as_path, atomic_write, make_folder, write_text
 from morelli.jobs.calibrate import calibrated, refitted
 from morelli.jobs.evaluate import check_same_rows
+from morelli.jobs.results.train import TrainedRun
 from morelli.network.network import Network
 from morelli.prediction.model import Model, load_model, save_model
 from morelli.preprocessing.device import best_device, choose_precision
@@ -25,21 +27,36 @@ from morelli.training.fit import fit, load_before_refit
 
 
 def train(
-    recipe_file: Path,
-    data: Path,
-    out: Path,
-    changes: list[str] | None = None,
+    recipe: AnyPath,
+    data: AnyPath,
+    out: AnyPath,
+    changes: Sequence[str] | None = None,
     resume: bool = False,
-    start_from: Path | None = None,
-) -> None:
-    """Trains, calibrates each task on the validation split, and saves the model.
+    start_from: AnyPath | None = None,
+) -> TrainedRun:
+    """Trains a recipe on a collection, calibrates each task on the validation split, and saves the run in ``out``.
 
-    ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and classes) this
-    one begins with. Raises
-    :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for.
+    ``recipe`` is a recipe's file or the name of one of ours; ``data`` is the collection's folder; ``changes`` are
+    settings of the recipe as ``key=value``, such as ``"phases.0.epochs=3"``. ``resume`` goes on where an interrupted
+    call stopped. ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and
+    classes) this one begins with. Raises :class:`UsageError` where ``out`` holds a run already and ``resume`` is not
+    asked for.
+
+    >>> import morelli
+    >>> run = morelli.train("tiny.yaml", "collection", "new-run", ["neck.width=8"])
+    >>> run.tasks, len(run.metrics)
+    (('artist', 'style', 'genre'), 1)
     """
-    recipe_file = recipes.find(recipe_file)
-    recipe = recipes.load(recipe_file, changes or [])
+    data, out = as_path(data), as_path(out)
+    start_from = None if start_from is None else as_path(start_from)
+    settings = _train(recipes.find(as_path(recipe)), data, out, list(changes or ()), resume, start_from)
+    return TrainedRun(out, settings.name, tuple(settings.tasks))
+
+
+def _train(
+    recipe_file: Path, data: Path, out: Path, changes: list[str], resume: bool, start_from: Path | None
+) -> recipes.Recipe:
+    recipe = recipes.load(recipe_file, changes)
     collection = Collection.open(data)
     _check_run(out, recipe, resume)
     if resume and Run(out).works_file.exists():
@@ -68,7 +85,7 @@ def train(
     write_text(Run(out).recipe_file, recipes.dump(recipe))
     _write_collection(collection, out)
     again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
-    again += [part for change in changes or [] for part in ("--set", change)]
+    again += [part for change in changes for part in ("--set", change)]
     again += ["--from", str(start_from)] if start_from else []
     again_text = shlex.join([*again, "--resume"])
     try:
@@ -84,7 +101,7 @@ def train(
             _save(refitted(model, whole, collection, out) if whole else model, out)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; go on with: {again_text}") from None
-    say(f"trained: {out}; score it with: morelli evaluate {out}")
+    return recipe
 
 
 def _find_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:

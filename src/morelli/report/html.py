@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 from morelli.collection.images import open_rgb
 from morelli.collection.names import class_key
 from morelli.errors import ImageError
+from morelli.files import data_url
 from morelli.report.titles import work_names
 
 # pixels of the longer side of a painting on a page: twice what a phone shows in one of two columns
@@ -95,11 +95,6 @@ def embedded(image: Image.Image, quality: int = _QUALITY) -> Thumbnail:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
     return Thumbnail(data_url(buffer.getvalue(), "jpeg"), *image.size)
-
-
-def data_url(data: bytes, kind: str) -> str:
-    """An image file of a ``kind``, such as ``png``, as a URL that holds it."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def render(template: str, **values: Any) -> Markup:

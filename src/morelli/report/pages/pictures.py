@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from morelli.evaluation.predictions import Predictions, TaskPredictions
-from morelli.files import atomic_write, read_json
+from morelli.files import atomic_write, data_url, read_json
 from morelli.report.figures import scores, style
 from morelli.report.figures.calibration import abstention_figure, before_after_figure
 from morelli.report.figures.curves import learning_curves_figure, outliers_figure
 from morelli.report.figures.diagram import architecture_figure
 from morelli.report.figures.gallery import gallery_figure
-from morelli.report.html import data_url
 from morelli.report.sections.samples import pictures_of, samples
 from morelli.run import Run
 

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from morelli.evaluation.predictions import Predictions
+from morelli.files import data_url
 from morelli.report.figures import style
 from morelli.report.figures.reading_trace import Reading, path_figure, probability_figure
 from morelli.report.figures.saliency_map import Pixels
 from morelli.report.figures.style import display_name
-from morelli.report.html import Missing, Section, Thumbnail, Work, data_url, embedded, render
+from morelli.report.html import Missing, Section, Thumbnail, Work, embedded, render
 from morelli.report.pages.explain import story
 from morelli.report.run_results import RunResults
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from morelli.collection.collection import Collection
 from morelli.collection.splits import check_split
-from morelli.console import say, show_table
+from morelli.console import say
 from morelli.errors import DataError, MorelliError, RunError
 from morelli.evaluation.predictions import Predictions, read, write
 from morelli.evaluation.scores.leakage import accuracy_without, find_leakage, leakage_report
@@ -78,22 +78,6 @@ def evaluate(run: AnyPath, split: str = "test", data: AnyPath | None = None, pag
     if report:
         say(f"report: {report}")
     return Scores.from_dict(scores, report)
-
-
-def show_scores(scores: dict[str, Any]) -> None:
-    """Each task's scores beside the two baselines that look at no pixel."""
-    rows: list[tuple[object, ...]] = []
-    for task, s in scores["tasks"].items():
-        if not s["n"]:
-            rows.append((task, 0, "no known label", "", "", ""))
-            continue
-        low, high = s["accuracy_ci95"]
-        base = s["baselines"]
-        oracle = "–" if base["artist_oracle"] is None else f"{base['artist_oracle']:.1%}"
-        cells = (f"{s['accuracy']:.1%} ({low:.1%} to {high:.1%})", f"{s['macro_f1']:.3f}", f"{s['ece']:.3f}")
-        rows.append((task, s["n"], *cells, f"{base['majority']:.1%}", oracle))
-    header = ("task", "works", "accuracy (95 %)", "macro-F1", "ECE", "majority", "artist oracle")
-    show_table("Scores", header, rows)
 
 
 def _add_trust(

@@ -3,6 +3,6 @@
 More than twelve modules, for there is one a command: ``demo, train, evaluate, predict, audit, self_test, similar,
 explain, compare, report, bench``. Beside them stands what several commands share: ``query`` (what IMAGE names),
 ``runner`` (a model on rows of a collection), ``crossfit`` and ``calibrate`` (the networks behind an audit, and what
-validation is for after training), ``splits``, and the files that ``predict`` and ``audit`` write (``table_file``,
+validation is for after training), and the files that ``predict`` and ``audit`` write (``table_file``,
 ``audit_files``).
 """

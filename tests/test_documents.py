@@ -139,6 +139,20 @@ def test_every_link_inside_the_project_leads_to_a_file(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_module_and_room_named_exists(page: Path) -> None:
+    """A path to a module, or the name of a folder of the package, is from the package or from the project."""
+    named = {span for span in spans(page) if re.fullmatch(r"[\w./-]*\w+\.py|[a-z_]+(?:/\w+)*/", span)}
+    there = {
+        name
+        for name in named
+        for root in (ROOT, ROOT / "src", ROOT / "src" / "morelli")
+        if (root / name).exists()
+    }
+    inside = {name for name in named - there if list((ROOT / "src" / "morelli").glob(f"*/{name}"))}
+    assert named - there - inside == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_recipe_named_exists(page: Path) -> None:
     named = set(re.findall(r"recipes/([\w-]+)\.yaml", page.read_text(encoding="utf-8")))
     assert named <= set(recipes.shipped())

@@ -4,6 +4,9 @@ A beginning of the reading is read as if the painting ended there. Where a neck 
 state it has at this point of the whole reading; where it reads in both, the backward reading starts anew from the
 end of the beginning; where it has no order, the rows of the painting are revealed one after another.
 
+The last step of each trace is the answer: ``step_probabilities`` computes it by the same way from an embedding to
+scores (:meth:`morelli.network.network.Network.logits`) as the prediction does.
+
 The tokens are cells of a feature map, and a cell has seen more of the painting than its own square: the convolutions
 (or the attention of a transformer) before it look around. The trace says what the *neck* had read.
 """
@@ -57,26 +60,31 @@ def read_trace(model: Model, feature_map: Tensor) -> Trace:
     """The trace of one painting from its feature map (1, C, h, w), for all tasks of ``model``."""
     height, width = feature_map.shape[-2:]
     neck = model.network.neck
-    features = feature_map.to(model.device)
-    with autocast(model.precision, model.device):
-        vectors = prefix_embeddings(neck, features)
-        logits = model.network.logits(vectors)
-    # the whole reading is the answer itself, to the last bit of its precision
+    steps = step_probabilities(model, feature_map)
     answer = model.read(feature_map)[0]
-    probabilities = {}
-    for task in model.vocabularies:
-        steps = model.calibrated(task, logits[task].float())
-        probabilities[task] = torch.cat([steps[:-1], answer[task]]).numpy()
+    # the last step is the answer but for rounding, which differs where a neck reads many prefixes at once
+    probabilities = {task: torch.cat([rows[:-1], answer[task]]).numpy() for task, rows in steps.items()}
     by_token = isinstance(neck, RecurrentNeck) and not neck.rows
     order = SCANS[neck.scan](height, width) if by_token else torch.arange(height * width)  # type: ignore[index]
+    count = height * width if by_token else height
     return Trace(
         probabilities,
-        order.numpy().reshape(len(vectors), -1),
+        order.numpy().reshape(count, -1),
         (height, width),
         "token" if by_token else "row",
         isinstance(neck, RecurrentNeck | RowConvLSTMNeck),
         _meaning(neck, model.recipe.neck.kind),
     )
+
+
+@torch.inference_mode()
+def step_probabilities(model: Model, feature_map: Tensor) -> dict[str, Tensor]:
+    """The calibrated probabilities {task: (T, K)} after each step, float32 on the CPU, as computed from the embedding
+    of each prefix of one painting's feature map (1, C, h, w); the last row too."""
+    with autocast(model.precision, model.device):
+        embeddings = prefix_embeddings(model.network.neck, feature_map.to(model.device))
+        logits = model.network.logits(embeddings)
+    return {task: model.calibrated(task, logits[task]) for task in model.vocabularies}
 
 
 def prefix_embeddings(neck: Neck, features: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from morelli import recipe
-from morelli.network.backbone.map_statistics import MapStatistics, StatisticsLayout
+from morelli.errors import RecipeError
+from morelli.network.backbone.map_statistics import WIDEST, MapStatistics, StatisticsLayout
 from morelli.network.necks.statistics import Statistics, UnpackedStatistics
 
 
@@ -66,6 +67,8 @@ class FusedNeck(MemberNeck):
 
     Where the backbone gives a readout of its maps instead of a map, ``layout`` says what stands where in it. The
     statistics pass a light ``input_dropout``, for they are many and memorise; ``dropout`` acts on the fused vector.
+
+    Raises :class:`RecipeError` where Gram matrices are asked for and no map is narrow enough for one.
     """
 
     def __init__(
@@ -79,6 +82,11 @@ class FusedNeck(MemberNeck):
         self.reading = reading
         self.readout = None if layout else MapStatistics([channels])
         layout = layout or [StatisticsLayout(channels)]
+        if "gram" in settings.statistics and not any(part.covariances for part in layout):
+            raise RecipeError(
+                f"neck.statistics: gram is of maps of at most {WIDEST} channels, and the backbone's have more; leave "
+                "gram out, or choose an earlier backbone.stage"
+            )
         self.statistics = Statistics(settings.statistics or ["moments"], layout, settings.projections)
         self.input_dropout = nn.Dropout(settings.input_dropout)
         self.dim = settings.fused

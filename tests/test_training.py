@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -402,6 +403,20 @@ def test_a_task_with_one_class_and_an_empty_split_are_refused(data: Path, tmp_pa
     collect(CollectOptions(source / "wikiart", tmp_path / "all", split="100/0/0", **options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no validation works"):
         train(recipe_file(tmp_path), tmp_path / "all", tmp_path / "r2")
+    collect(CollectOptions(source / "wikiart", tmp_path / "none", split="0/50/50", **options))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no training works"):
+        train(recipe_file(tmp_path), tmp_path / "none", tmp_path / "r3")
+
+
+def test_a_validation_split_without_a_label_of_the_tasks_is_refused(data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(data, tmp_path / "c", ignore=shutil.ignore_patterns("features"))
+    table = Collection.open(copy).table
+    unknown = table["style"].where(table["split"] != "val", -1)
+    table.assign(style=unknown).to_parquet(copy / "collection.parquet", index=False)
+    with pytest.raises(
+        DataError, match="no validation work has a label of style; collect with another --split"
+    ):
+        train(recipe_file(tmp_path), copy, tmp_path / "r", ["tasks=[style]"])
 
 
 def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path) -> None:

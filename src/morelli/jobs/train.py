@@ -21,6 +21,7 @@ from morelli.prediction.model import Model, load_model, save_model
 from morelli.preprocessing.device import best_device, choose_precision
 from morelli.training.components import fit_components
 from morelli.training.fit import REFIT, fit, load_before_refit
+from morelli.training.sources import rows_of
 
 
 def train(
@@ -34,8 +35,8 @@ def train(
     """Trains, calibrates each task on the validation split, and saves the model.
 
     ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and classes) this
-    one begins with. Raises
-    :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for.
+    one begins with. Raises :class:`UsageError` where ``out`` holds a run already and ``resume`` is not asked for, and
+    :class:`DataError` where the collection has no training or no validation works.
     """
     recipe_file = recipes.find(recipe_file)
     recipe = recipes.load(recipe_file, changes or [])
@@ -43,6 +44,8 @@ def train(
     _check_run(out, recipe, resume)
     if resume and (out / "collection.parquet").exists():
         check_same_rows(out, collection)
+    for split in ("train", "val"):
+        rows_of(collection, split)  # before anything is made: components alone can take minutes
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     artists = _prior_artists(recipe, collection)
@@ -71,7 +74,7 @@ def train(
     again += ["--from", str(start_from)] if start_from else []
     again_text = shlex.join([*again, "--resume"])
     try:
-        _find_components(network, recipe, collection)
+        _fit_components(network, recipe, collection)
         fit(recipe, collection, network, out, resume, again_text)
         whole = begin() if recipe.training.refit else None
         if whole:
@@ -86,7 +89,7 @@ def train(
     say(f"trained: {out}; score it with: morelli evaluate {out}")
 
 
-def _find_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:
+def _fit_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:
     """Fits the network's components, where it has any that are not those of another run."""
     if network.components is not None and not network.components.fitted:
         fit_components(Model(network, recipe, network.vocabularies, *network.colours), collection)
@@ -145,9 +148,9 @@ def _transfer(network: Network, run: Path) -> None:
     parts: dict[str, tuple[nn.Module, nn.Module]] = {"neck": (network.neck, other.network.neck)}
     if network.components is not None and other.network.components is not None:
         parts = {"components": (network.components, other.network.components), **parts}
-    for task in network.tasks:
-        if other.vocabularies.get(task) == network.vocabularies[task]:
-            parts[f"{task} head"] = (network.heads[task], other.network.heads[task])
+    for name, classes in network.learned.items():
+        if other.network.learned.get(name) == classes:
+            parts[f"{name} head"] = (network.heads[name], other.network.heads[name])
     for name, (ours, theirs) in parts.items():
         try:
             ours.load_state_dict(_state(theirs))

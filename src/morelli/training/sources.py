@@ -28,18 +28,20 @@ from morelli.training.features import (
 )
 from morelli.training.samplers import EpochBatches, balancing_weights
 
+_SPLITS = {"train": "training", "val": "validation"}
+
 
 class Sources:
     """The training and validation loaders of each phase of a recipe.
 
     With ``refit`` the validation works are among those of training too. Raises :class:`DataError` where a task has no
-    training label, fewer than two classes, or a split is empty.
+    training label, fewer than two classes, or a split is empty or without any label.
     """
 
     def __init__(self, recipe: Recipe, collection: Collection, network: Network, refit: bool = False) -> None:
         self.recipe, self.collection, self.network = recipe, collection, network
-        self.train_rows, self.train_labels = self._labelled("train", "training")
-        self.val_rows, self.val_labels = self._labelled("val", "validation")
+        self.train_rows, self.train_labels = self._labelled("train")
+        self.val_rows, self.val_labels = self._labelled("val")
         self.refit = refit
         if refit:
             rows = np.concatenate([self.train_rows, self.val_rows])
@@ -54,13 +56,16 @@ class Sources:
                     f"leave it out with --set tasks=[…], or collect with a smaller --min-works"
                 )
 
-    def _labelled(self, split: str, name: str) -> tuple[np.ndarray, Tensor]:
+    def _labelled(self, split: str) -> tuple[np.ndarray, Tensor]:
         """The rows of a split that have a label of any task: the others would teach nothing and cost as much."""
-        rows = self.collection.rows(split)
-        if not len(rows):
-            raise DataError(f"{self.collection.folder}: no {name} works; collect with another --split")
+        rows = rows_of(self.collection, split)
         labels = label_table(self.collection, self.network.learned, rows)
         known = (labels >= 0).any(dim=1)
+        if not known.any():
+            raise DataError(
+                f"{self.collection.folder}: no {_SPLITS[split]} work has a label of {', '.join(self.recipe.tasks)}; "
+                "collect with another --split"
+            )
         return rows[known.numpy()], labels[known]
 
     def loaders(self, number: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
@@ -123,6 +128,14 @@ class Sources:
 
     def _model(self) -> Model:
         return Model(self.network, self.recipe, self.network.vocabularies, *self.network.colours)
+
+
+def rows_of(collection: Collection, split: str) -> np.ndarray:
+    """The rows of ``train`` or ``val``, which training needs. Raises :class:`DataError` where there are none."""
+    rows = collection.rows(split)
+    if not len(rows):
+        raise DataError(f"{collection.folder}: no {_SPLITS[split]} works; collect with another --split")
+    return rows
 
 
 def backbone_features(

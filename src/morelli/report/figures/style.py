@@ -29,6 +29,8 @@ SEQUENTIAL = "Blues"
 DPI = 144
 # paintings have no fine lines to keep sharp, and their size in bytes grows with the square of this
 JPEG_DPI = 120
+# texts are measured at one resolution, whatever figures are drawn at: measures are kept for the whole process
+_MEASURING_DPI = 144
 
 STYLE: Any = {
     "figure.facecolor": "white",
@@ -157,12 +159,12 @@ def _width(text: str, size: float, bold: bool) -> float:
     """The width of a text in inches."""
     font = FontProperties(family=STYLE["font.family"], size=size, weight="bold" if bold else "normal")
     with quiet():
-        return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / DPI
+        return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / _MEASURING_DPI
 
 
 @cache
 def _ruler() -> RendererAgg:
-    return FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
+    return FigureCanvasAgg(Figure(dpi=_MEASURING_DPI)).get_renderer()
 
 
 @contextmanager

@@ -69,23 +69,23 @@ def train(
     )
     write_text(out / "recipe.yaml", recipes.dump(recipe))
     _write_collection(collection, out)
-    again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
-    again += [part for change in changes or [] for part in ("--set", change)]
-    again += ["--from", str(start_from)] if start_from else []
-    again_text = shlex.join([*again, "--resume"])
+    words = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
+    words += [part for change in changes or [] for part in ("--set", change)]
+    words += ["--from", str(start_from)] if start_from else []
+    resume_command = shlex.join([*words, "--resume"])
     try:
         _fit_components(network, recipe, collection)
-        fit(recipe, collection, network, out, resume, again_text)
+        fit(recipe, collection, network, out, resume, resume_command)
         whole = begin() if recipe.training.refit else None
         if whole:
-            whole.components = network.components  # nobody's label made them
+            whole.components = network.components  # fitted without any label
             say("refit: learning again, from the training and validation works together")
-            fit(recipe, collection, whole, out / REFIT, resume, again_text, refit=True)
+            fit(recipe, collection, whole, out / REFIT, resume, resume_command, refit=True)
         if first_process():
             model = calibrated(network, recipe, collection)
             _save(refitted(model, whole, collection, out) if whole else model, out)
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; go on with: {again_text}") from None
+        raise StoppedError(f"stopped; go on with: {resume_command}") from None
     say(f"trained: {out}; score it with: morelli evaluate {out}")
 
 
@@ -97,14 +97,14 @@ def _fit_components(network: Network, recipe: recipes.Recipe, collection: Collec
 
 def _prior_artists(recipe: recipes.Recipe, collection: Collection) -> list[str]:
     """The artists of the artist prior; none where fewer than two have works enough."""
-    found = collection.prolific_artists(recipe.artist_prior) if recipe.artist_prior else []
-    if recipe.artist_prior and len(found) < 2:
+    artists = collection.prolific_artists(recipe.artist_prior) if recipe.artist_prior else []
+    if recipe.artist_prior and len(artists) < 2:
         say(
-            f"artist_prior {recipe.artist_prior}: {len(found)} artist(s) have that many training works; the run has no "
-            "artist prior"
+            f"artist_prior {recipe.artist_prior}: {len(artists)} artist(s) have that many training works; the run has "
+            "no artist prior"
         )
         return []
-    return found
+    return artists
 
 
 def _save(model: Model, out: Path) -> None:

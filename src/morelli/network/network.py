@@ -27,7 +27,7 @@ from morelli.recipe.checks import one_cell_problems
 
 
 class Network(nn.Module):
-    """Everything a recipe says about the network, with random neck and heads.
+    """The network that a recipe describes, with random neck and heads.
 
     ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given, and its ``components``, are
     used as they are; otherwise they are built from the recipe (see
@@ -77,7 +77,7 @@ class Network(nn.Module):
         self.projection = ProjectionHead(self.neck.dim, contrastive.projection) if contrastive else None
 
     def _check_cells(self) -> None:
-        """What a recipe cannot know: that a map of these images has one cell."""
+        """Refuses what has no meaning where a map of images of this size has one cell, which no recipe shows."""
         if self.components is None and self.backbone.layout is None and self.backbone.grid == (1, 1):
             size = f"image.size={self.recipe.image.size}"
             problem = next(one_cell_problems(self.recipe, size), None)

@@ -28,9 +28,9 @@ def read_batches(model: Model, batches: Iterable[tuple[Tensor, Tensor]], total: 
     with progress(title, total) as advance:
         for inputs, _ in batches:
             image = inputs.dtype == torch.uint8
-            made, embedding = model.predict(inputs) if image else model.read(inputs.float())
+            batch, embedding = model.predict(inputs) if image else model.read(inputs.float())
             for task in probabilities:
-                probabilities[task].append(made[task])
+                probabilities[task].append(batch[task])
             vectors.append(embedding)
             advance(len(inputs))
     return Readings(

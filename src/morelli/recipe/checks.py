@@ -173,8 +173,6 @@ def _tasks(recipe: Recipe) -> Iterator[str]:
         for name in names:
             if name not in ("default", *known):
                 yield f"{where}.{name}: {name} is not among the tasks; leave it out"
-        if "default" in names and set(recipe.tasks) <= set(names) and not prior:
-            yield f"{where}.default: every task has its own; leave it out"
     for task, loss in recipe.losses.items():
         yield from _other_kinds(f"losses.{task}", loss, LOSS_KINDS)
 

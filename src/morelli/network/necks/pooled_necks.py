@@ -1,4 +1,4 @@
-"""Necks that know no order: one hidden layer over one vector, and pooled statistics fused with another neck.
+"""Necks without an order: one hidden layer over one vector, and pooled statistics fused with another neck.
 
 Several of these may share a backbone (:mod:`morelli.network.necks.ensemble`).
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from morelli import recipe
 from morelli.errors import RecipeError
-from morelli.network.backbone.map_statistics import WIDEST, MapStatistics, StatisticsLayout
+from morelli.network.backbone.map_statistics import MAX_COVARIANCE_CHANNELS, MapStatistics, StatisticsLayout
 from morelli.network.necks.statistics import Statistics, UnpackedStatistics
 
 
@@ -65,8 +65,9 @@ class HiddenLayer(MemberNeck):
 class FusedNeck(MemberNeck):
     """What another neck reads, if any, and pooled statistics of the same map, mixed by one layer; D = ``fused``.
 
-    Where the backbone gives a readout of its maps instead of a map, ``layout`` says what stands where in it. The
-    statistics pass a light ``input_dropout``, for they are many and memorise; ``dropout`` acts on the fused vector.
+    Where the backbone gives a readout of its maps instead of a map, ``layout`` is the place of each map's statistics in
+    it. The statistics pass a light ``input_dropout``, for they are many and memorise; ``dropout`` acts on the fused
+    vector.
 
     Raises :class:`RecipeError` where Gram matrices are asked for and no map is narrow enough for one.
     """
@@ -84,8 +85,8 @@ class FusedNeck(MemberNeck):
         layout = layout or [StatisticsLayout(channels)]
         if "gram" in settings.statistics and not any(part.covariances for part in layout):
             raise RecipeError(
-                f"neck.statistics: gram is of maps of at most {WIDEST} channels, and the backbone's have more; leave "
-                "gram out, or choose an earlier backbone.stage"
+                f"neck.statistics: gram is of maps of at most {MAX_COVARIANCE_CHANNELS} channels, and the backbone's "
+                "have more; leave gram out, or choose an earlier backbone.stage"
             )
         self.statistics = Statistics(settings.statistics or ["moments"], layout, settings.projections)
         self.input_dropout = nn.Dropout(settings.input_dropout)

@@ -109,3 +109,20 @@ def test_gram_matrices_of_channels_too_many_for_them_are_refused() -> None:
     narrow = Network(recipes.parse(whole | {"backbone": LAST | {"stage": 3}}, "test"), NAMES).eval()
     one, other = torch.rand(2, 1, 3, 64, 64)
     assert not torch.allclose(narrow(one)["style"], narrow(other)["style"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "same"), [(kind, kind in checks._NO_ORDER) for kind in (*checks._NO_ORDER, "gru")]
+)
+def test_a_mirror_image_is_the_same_to_a_flip_average_before_a_neck_without_order(
+    kind: str, same: bool
+) -> None:
+    """Why augment.flip is refused there."""
+    backbone = BASE["backbone"] | {"flip_average": True} | ({"grid": 1} if kind == "mlp" else {})
+    torch.manual_seed(0)
+    network = Network(
+        recipes.parse(BASE | {"backbone": backbone, "neck": {"kind": kind}}, "test"), NAMES
+    ).eval()
+    images = torch.rand(2, 3, 32, 32)
+    one, other = (network(each)["style"] for each in (images, images.flip(3)))
+    assert torch.allclose(one, other, atol=1e-5) is same

@@ -118,11 +118,10 @@ def test_a_mirror_image_is_the_same_to_a_flip_average_before_a_neck_without_orde
     kind: str, same: bool
 ) -> None:
     """Why augment.flip is refused there."""
-    backbone = BASE["backbone"] | {"flip_average": True} | ({"grid": 1} if kind == "mlp" else {})
+    backbone = BASE["backbone"] | ({"grid": 1} if kind == "mlp" else {})
+    changes = {"backbone": backbone, "features": {"flip_average": True}, "neck": {"kind": kind}}
     torch.manual_seed(0)
-    network = Network(
-        recipes.parse(BASE | {"backbone": backbone, "neck": {"kind": kind}}, "test"), NAMES
-    ).eval()
+    network = Network(recipes.parse(BASE | changes, "test"), NAMES).eval()
     images = torch.rand(2, 3, 32, 32)
     one, other = (network(each)["style"] for each in (images, images.flip(3)))
     assert torch.allclose(one, other, atol=1e-5) is same

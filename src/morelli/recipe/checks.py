@@ -197,8 +197,8 @@ def _augmentation(recipe: Recipe) -> Iterator[str]:
 def _one_augment(recipe: Recipe, where: str, augment: Augment, phases: list[Phase]) -> Iterator[str]:
     if given(augment, "mixstyle_alpha") and not augment.mixstyle:
         yield f"{where}.mixstyle_alpha: is for mixstyle; set {where}.mixstyle, or leave it out"
-    if augment.flip and recipe.backbone.flip_average and recipe.neck.kind in _NO_ORDER:
-        yield f"{where}.flip: changes nothing where backbone.flip_average reads both ways; leave one of them out"
+    if augment.flip and recipe.features.flip_average and recipe.neck.kind in _NO_ORDER:
+        yield f"{where}.flip: changes nothing where features.flip_average reads both ways; leave one of them out"
     if given(augment, "views"):
         if not augment.changes_pixels:
             yield f"{where}.views: would be alike, for no pixel is changed; set crop, flip or the like, or leave it out"

@@ -27,9 +27,9 @@ class FeatureExtractor(nn.Module):
 
     The maps of all stages of all ``backbones`` are joined on the grid of the first backbone's last stage; with
     ``statistics`` each map is reduced to the statistics of its channels at its own grid instead
-    (:class:`~morelli.network.backbone.map_statistics.MapStatistics`), and the features are one vector (B, L, 1, 1) of
-    which ``layout`` gives the place of each map's statistics. With ``flip_average`` they are the mean of those of the image and of those
-    of its mirror image, flipped back. ``channels`` is C and ``grid`` (h, w) at ``image_size``.
+    (:class:`~morelli.network.backbone.map_statistics.MapStatistics`), and the features are one vector (B, L, 1, 1), in
+    which ``layout`` gives the place of each map's statistics. With ``flip_average`` they are the mean of those of the
+    image and of those of its mirror image, flipped back. ``channels`` is C and ``grid`` (h, w) at ``image_size``.
     """
 
     recolour: Tensor

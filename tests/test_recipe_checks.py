@@ -81,7 +81,7 @@ LAST = {"name": "resnet18", "weights": "none"}  # of 32 pixels its last map has 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"neck": {"kind": "gru"}}, "neck.kind: gru reads the cells of a map .* image.size=32 leaves one"),
+        ({"neck": {"kind": "gru"}}, "neck.kind: gru reads the cells of a map, and image.size=32 leaves one"),
         (
             {"neck": {"kind": "mlp"}, "augment": {"mixstyle": 0.5}},
             "augment.mixstyle: .* image.size=32 leaves one",

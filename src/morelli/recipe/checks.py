@@ -74,8 +74,8 @@ def one_cell_problems(recipe: Recipe, cause: str, layout: bool = False) -> Itera
         yield f"neck.statistics: are of the cells of a map, and {cause} leaves one; leave neck.statistics out"
     elif kind not in (*_ONE_CELL_NECKS, "statistics") and not layout:
         yield (
-            f"neck.kind: {kind} reads the cells of a map one after another, and {cause} leaves one; choose "
-            "neck.kind=mlp or neck.kind=mean"
+            f"neck.kind: {kind} reads the cells of a map, and {cause} leaves one; choose neck.kind=mlp or "
+            "neck.kind=mean"
         )
     for phase in recipe.phases:
         augment = phase.augment or recipe.augment
@@ -87,7 +87,7 @@ def one_cell_problems(recipe: Recipe, cause: str, layout: bool = False) -> Itera
         if augment.cutmix and reads_cache(recipe, phase):
             yield (
                 f"augment.cutmix: exchanges some of the cells of a cached map, and {cause} leaves one; choose "
-                "augment.mixup, or training.cache=false"
+                "augment.mixup"
             )
 
 

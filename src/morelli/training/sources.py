@@ -16,6 +16,7 @@ from morelli.network.network import Network
 from morelli.prediction.engine import use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
+from morelli.recipe.checks import reads_cache
 from morelli.training.augment import TrainingView
 from morelli.training.data import Batch, Features, Images, label_table, loader
 from morelli.training.features import (
@@ -73,10 +74,8 @@ class Sources:
         recipe = self.recipe
         phase = recipe.phases[number]
         augment = phase.augment or recipe.augment
-        frozen = phase.train == "none" or phase.train == 0
-        fixed = not augment.changes_pixels or augment.views > 1
         data_seed = recipe.seed * 1000 + number
-        if frozen and fixed and recipe.training.cache:
+        if reads_cache(recipe, phase):
             views = [self._clean()] if not augment.changes_pixels else self._views(augment)
             train: Features | Images = Features(views, self.train_rows, self.train_labels, data_seed)
             validate: Features | Images = Features([self._clean()], self.val_rows, self.val_labels)

@@ -57,7 +57,7 @@ def make_run(folder: Path, collection: Collection, neck: Neck, **changes: Any) -
         **changes,
     )
     tree = recipe.model_dump(mode="json")
-    tree["backbone"] |= {"name": "resnet18", "stage": 1, "weights": "none"}
+    tree["backbones"] = [{"name": "resnet18", "stage": 1, "weights": "none"}]
     recipe = parse(tree, "test")
     network = Network(recipe, collection.vocabularies, backbone())
     vocabularies = {task: collection.vocabularies[task] for task in recipe.tasks}

@@ -20,7 +20,7 @@ from morelli.console import progress
 from morelli.network.backbone.map_statistics import StatisticsLayout, deviations, parts_of
 from morelli.network.network import Network
 from morelli.prediction.model import Model
-from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
+from morelli.recipe import TASKS, Augment, Phase, Recipe, Sampler, Schedule
 from morelli.training.features import FeatureFile, JoinedFeatures
 from morelli.training.fit import fit
 
@@ -57,6 +57,9 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
     total = epochs or min(MAX_EPOCHS, sum(phase.epochs for phase in recipe.phases))
     kept = [task for task in recipe.tasks if tasks is None or task in tasks]
     balance = [task for task in recipe.sampler.balance if task in kept]
+    weights = recipe.task_weights
+    if isinstance(weights, dict):
+        weights = {task: weight for task, weight in weights.items() if task in kept}
     contrastive = recipe.contrastive
     if contrastive is not None:
         drawn = [task for task in contrastive.tasks if task in kept]
@@ -66,7 +69,10 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
         "artist_prior": None,  # an artist's other works are evidence of their own in an audit
         "augment": Augment(),
         "contrastive": contrastive,
-        "sampler": recipe.sampler.model_copy(update={"balance": balance}),
+        "heads": {name: head for name, head in recipe.heads.items() if name in ("default", *kept)},
+        "losses": {name: loss for name, loss in recipe.losses.items() if name in ("default", *kept)},
+        "task_weights": weights,
+        "sampler": Sampler(balance=balance, power=recipe.sampler.power) if balance else Sampler(),
         "phases": [Phase(epochs=total, lr=first.lr, schedule=Schedule(kind="cosine"))],
         "training": recipe.training.model_copy(update={"cache": True, "devices": 1, "refit": False}),
     }

@@ -61,6 +61,10 @@ CASES |= {
 CASES |= {
     "rows as tokens": (MAP, {"kind": "lstm", "width": 6, "tokens": "rows"}),
     "snake": (MAP, {"kind": "gru", "width": 6, "scan": "snake", "pool": "mean"}),
+    "row and column means side by side": (
+        MAP,
+        {"kind": "rowcol", "width": 6, "projection": 5, "line_mean": True, "fuse": "concat"},
+    ),
     "fused with statistics": (MAP, {"kind": "gru", "width": 6} | MOMENTS),
     "members of statistics": (MAP, POOLED | {"members": 3}),
     "hidden layer": (ONE_CELL, HIDDEN),

@@ -20,7 +20,9 @@ CHANGED = {
     "512 components": ["features.components=512"],
     "1,024 components": ["features.components=1024"],
     "48 learned mixtures for components": MIXTURES,
-    "means and deviations alone, as they are": [*MIXTURES, "neck.statistics=[moments]"],
+    "means and deviations alone, as they are": [
+        *MIXTURES, "neck={kind: statistics, statistics: [moments], fused: 256, dropout: 0.5}"
+    ],
     "a vector of 256": ["neck.fused=256"],
     "a vector of 1,024": ["neck.fused=1024"],
     "dropout 0.3": ["neck.dropout=0.3"],

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from morelli.network.network import Network
 from morelli.preprocessing.device import autocast, best_device, choose_precision
+from morelli.recipe.checks import NECK_KINDS
 
 NECKS = ("lstm", "gru", "mingru", "rowcol", "convlstm", "mean")
 
@@ -55,7 +56,8 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
     maps = torch.randn(works, channels, *network.backbone.grid, device=device)
     contenders = [Contender("backbone", learning(network.backbone, images, precision))]
     for kind in NECKS:
-        settings = material.recipe("resnet50", neck={"kind": kind, "width": 256})
+        width = {"width": 256} if kind in NECK_KINDS["width"] else {}
+        settings = material.recipe("resnet50", neck={"kind": kind} | width)
         neck = Network(settings, names, network.backbone).neck.to(device)
         contenders.append(Contender(kind, learning(neck, maps, precision)))
     bare = BareLSTM(channels, 256).to(device)

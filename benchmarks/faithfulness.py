@@ -24,7 +24,7 @@ from morelli.console import progress
 from morelli.errors import UsageError
 from morelli.evaluation.faithfulness import centre_map, deletion, insertion, mean_interval, random_map
 from morelli.prediction.model import Model, load_model
-from morelli.prediction.saliency import METHODS, has_attention, over_painting, saliency
+from morelli.prediction.saliency import GRADIENT_METHODS, METHODS, has_attention, over_painting, saliency
 from morelli.preprocessing.pixels import decode, square, to_tensor
 from morelli.run import Run
 
@@ -81,10 +81,11 @@ def maps_of(
     model: Model, pixels: torch.Tensor, task: str, target: int, methods: list[str], seed: int
 ) -> dict[str, np.ndarray]:
     side = pixels.shape[-1]
-    made = {method: saliency(model, pixels, task, target, method) for method in methods}
-    maps = {method: over_painting(cells, side, side) for method, cells in made.items()}
+    grids = {method: saliency(model, pixels, task, target, method) for method in methods}
+    maps = {method: over_painting(cells, side, side) for method, cells in grids.items()}
     maps["centre"] = centre_map((side, side))
-    maps["random"] = random_map((side, side), model.network.backbone.grid, seed)
+    # not the backbone's grid: statistics of maps have one cell, and their maps are of the deepest map's cells
+    maps["random"] = random_map((side, side), grids[GRADIENT_METHODS[0]].shape, seed)
     return maps
 
 
@@ -104,10 +105,10 @@ def table(areas: dict[str, dict[str, list[float]]], options: argparse.Namespace)
         "| map | deletion ↓ | against random | insertion ↑ | against random |",
         "|---|---|---|---|---|",
     ]
-    for kind, found in areas.items():
+    for kind, curves in areas.items():
         cells = []
         for curve in ("deletion", "insertion"):
-            values, base = np.array(found[curve]), np.array(areas["random"][curve])
+            values, base = np.array(curves[curve]), np.array(areas["random"][curve])
             cells.append("{:.3f} ± {:.3f}".format(*mean_interval(values)))
             cells.append(
                 "–" if kind == "random" else "{:+.3f} ± {:.3f}".format(*mean_interval(values - base))

@@ -33,8 +33,9 @@ MOBILENET = (
     "weights: [mobilenetv2_100-same-padding.safetensors]}"
 )
 COLOURS = ["image.mean=null", "image.std=null"]  # those of the weights
-FROZEN = ["phases.0.train=none", "phases.0.lr=1e-3", "augment={}"]
-FROZEN_D = ["phases.0.train=none", "phases.1.train=none", "augment={}"]
+FROZEN = ["phases.0.train=none", "phases.0.backbone_lr=null", "phases.0.lr=1e-3", "augment={}"]
+FROZEN_D = ["phases.0.train=none", "phases.1.train=none", "phases.1.backbone_lr=null", "augment={}"]
+FROZEN_ROWCOL = ["phases.1.train=none", "phases.1.backbone_lr=null", "phases.1.decay=1"]
 SMALL, WIDE = RESNET % 7, RESNET % "null"
 
 # recipe: (changes, run it starts from, the system's rule for outliers)
@@ -50,7 +51,7 @@ RUNS: dict[str, tuple[list[str], str | None, str]] = {
     "multitask-vgg16-lstm": ([MOBILENET, *FROZEN], None, "entropy"),
     "multitask-vit-convlstm": ([WIDE, *FROZEN], None, "entropy"),
     "multitask-rowcol-bigru": (
-        [SMALL, "image.size=224", "augment={mixup: 0.2, cutmix: 1.0}", "phases.1.train=none"],
+        [SMALL, "image.size=224", "augment={mixup: 0.2, cutmix: 1.0}", *FROZEN_ROWCOL],
         None,
         "entropy",
     ),

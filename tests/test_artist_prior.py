@@ -1,4 +1,4 @@
-"""Painters learned beside the tasks: who counts, what they painted, how much they are heard."""
+"""The artist prior: which artists it has, each one's share of classes, and the weight that is fitted to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def collection(artists: list[str | None], splits: list[str]) -> Collection:
     return Collection(Path(), table, {"vocabularies": {}})
 
 
-def test_painters_are_those_of_enough_training_works_classes_or_not() -> None:
+def test_artists_are_those_of_enough_training_works_classes_or_not() -> None:
     artists = ["zoe", "zoe", "ann", "bob", "bob", "bob", None, "ann"]
     here = collection(artists, ["train", "train", "train", "train", "test", "test", "train", "val"])
     assert here.prolific_artists(2) == ["zoe"]
@@ -41,38 +41,38 @@ def test_painters_are_those_of_enough_training_works_classes_or_not() -> None:
     assert here.artist_labels(["ann", "zoe"]).tolist() == [1, 1, 0, -1, -1, -1, -1, 0]
 
 
-def test_habits_are_shares_of_the_known_works_leaning_on_all() -> None:
-    painters, labels = np.array([0, 0, 0, 1, -1, 1, 1]), np.array([0, 0, 1, 1, 1, -1, 1])
-    made = class_given_artist(painters, labels, 3, 2)
+def test_class_shares_are_those_of_the_known_works_drawn_to_those_of_all() -> None:
+    artists, labels = np.array([0, 0, 0, 1, -1, 1, 1]), np.array([0, 0, 1, 1, 1, -1, 1])
+    made = class_given_artist(artists, labels, 3, 2)
     prior = 3 * np.array([3, 5]) / 8  # two works of class 0 and four of 1, and one more of each
     assert np.allclose(made[0], (prior + np.array([2, 1])) / 6)
     assert np.allclose(made[1], (prior + np.array([0, 2])) / 5)
     assert np.allclose(made[2], prior / 3)  # of whom no work is known
 
 
-def simulated(told: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (600, 3) that see little of the class; painters' (600, 6), of whom each paints one class in ``told`` of
-    his works beyond chance; their habits; the classes."""
+def simulated(leaning: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (600, 3) that hold little of the class; scores of artists (600, 6), each of whom paints one class in
+    ``leaning`` of the works beyond chance; their shares of classes; the labels."""
     rng = np.random.default_rng(0)
-    table = (1 - told) / 3 + told * np.eye(3)[np.arange(6) % 3]
-    painter = rng.integers(6, size=600)
-    labels = np.array([rng.choice(3, p=table[each]) for each in painter])
+    table = (1 - leaning) / 3 + leaning * np.eye(3)[np.arange(6) % 3]
+    artists = rng.integers(6, size=600)
+    labels = np.array([rng.choice(3, p=table[each]) for each in artists])
     logits = 1.0 * np.eye(3)[labels] + rng.normal(size=(600, 3))
-    who = log_softmax(3.0 * np.eye(6)[painter] + rng.normal(size=(600, 6)), axis=1)
+    who = log_softmax(3.0 * np.eye(6)[artists] + rng.normal(size=(600, 6)), axis=1)
     return logits, who, table, labels
 
 
 def loss(
     numbers: np.ndarray, logits: np.ndarray, who: np.ndarray, table: np.ndarray, labels: np.ndarray
 ) -> float:
-    sharpness, voice, by_painters = numbers
-    said = np.log(softmax(by_painters * who, axis=1) @ table + 1e-6)
-    return -log_softmax(sharpness * log_softmax(logits, axis=1) + voice * said, axis=1)[
+    scale, weight, sharpness = numbers
+    prior = np.log(softmax(sharpness * who, axis=1) @ table + 1e-6)
+    return -log_softmax(scale * log_softmax(logits, axis=1) + weight * prior, axis=1)[
         range(600), labels
     ].mean()
 
 
-def test_painters_are_heard_as_the_likelihood_says() -> None:
+def test_the_weight_is_that_of_the_greatest_likelihood() -> None:
     given = simulated(0.9)
     made = fit_artist_prior(*given, None)
     best = brute(loss, [(0.3, 2.1, 0.1), (0, 2, 0.1), (0.25, 4, 0.25)], given, finish=None)
@@ -85,7 +85,7 @@ def test_painters_are_heard_as_the_likelihood_says() -> None:
     assert reached < alone - 0.2
 
 
-def test_painters_who_know_nothing_are_not_heard() -> None:
+def test_artist_scores_without_information_get_no_weight() -> None:
     logits, who, table, labels = simulated(0.9)
     strangers = np.random.default_rng(1).permutation(who)
     assert fit_artist_prior(logits, strangers, table, labels, None).weight < 0.1
@@ -98,7 +98,7 @@ def network() -> Network:
     return Network(parse(READER | {"neck": NECK, "artist_prior": 2}, "test"), NAMES, artists=ARTISTS)
 
 
-def test_answers_have_heard_the_painters_and_training_has_not() -> None:
+def test_the_prior_is_added_in_evaluation_and_not_in_training() -> None:
     made = network()
     features = torch.rand(5, made.backbone.channels, 1, 1)
     before = made.eval().read(features)[1]
@@ -108,8 +108,8 @@ def test_answers_have_heard_the_painters_and_training_has_not() -> None:
     made.artist_prior["style"].sharpness.fill_(2.0)
     after = made.read(features)[1]
     assert list(after) == [*NAMES, "prior_artist"]
-    said = (2 * before["prior_artist"]).softmax(dim=1) @ table
-    torch.testing.assert_close(after["style"], before["style"] + 0.7 * (said + 1e-6).log())
+    prior = (2 * before["prior_artist"]).softmax(dim=1) @ table
+    torch.testing.assert_close(after["style"], before["style"] + 0.7 * (prior + 1e-6).log())
     torch.testing.assert_close(after["genre"], before["genre"])
     for module in made.train().modules():
         if isinstance(module, torch.nn.Dropout):
@@ -119,7 +119,7 @@ def test_answers_have_heard_the_painters_and_training_has_not() -> None:
     torch.testing.assert_close(mean, before["style"])
 
 
-def test_a_run_learns_painters_answers_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
+def test_a_run_learns_artists_predicts_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
     painted_collection(tmp_path)
     source = f"{tmp_path}/p/wikiart --lists {tmp_path}/p/wikiart_csv --size 32"
     morelli(f"collect {source} --out {tmp_path}/few --min-works 18")

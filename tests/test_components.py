@@ -15,14 +15,14 @@ from test_map_statistics import FIRST, SECOND, STATISTICS, TWO, reader
 from tiny import morelli, painted_collection, recipe_file
 
 from morelli.collection.collection import Collection
-from morelli.errors import RecipeError, RunError
+from morelli.errors import DataError, RecipeError, RunError
 from morelli.jobs.train import train
 from morelli.network.backbone.components import Components
 from morelli.network.backbone.map_statistics import MapStatistics, StatisticsLayout, parts_of
 from morelli.prediction.model import load_model
 from morelli.prediction.spatial_view import spatial_view
 from morelli.preprocessing.pixels import decode, square, to_tensor
-from morelli.training.components import _find, fit_components
+from morelli.training.components import _fit_axes, fit_components
 from morelli.training.features import FeatureFile
 from morelli.training.sources import backbone_features, existing_features
 
@@ -67,7 +67,7 @@ def test_components_are_those_of_standardised_roots_each_block_of_one_weight(tmp
     made = Components(layout, 39)  # as many as forty works have
     assert not made.fitted
     file, rows = file_of(tmp_path, readouts(40))
-    _find(made, file, rows)
+    _fit_axes(made, file, rows)
     assert made.fitted
     read = torch.from_numpy(file.read(rows)).float()
     (mean, second), (wide_mean, wide_second) = (
@@ -94,7 +94,7 @@ def test_components_are_those_of_standardised_roots_each_block_of_one_weight(tmp
 def test_where_works_are_few_the_rest_of_the_components_is_zero(tmp_path: Path) -> None:
     made = Components([StatisticsLayout(5), StatisticsLayout(300)], 32)
     file, rows = file_of(tmp_path, readouts(8))
-    _find(made, file, rows)
+    _fit_axes(made, file, rows)
     found = made(torch.from_numpy(file.read(rows)))
     assert found.shape == (8, 32, 1, 1) and found.isfinite().all()
     assert (found[:, 8:] == 0).all() and found[:, :6].abs().amin() > 0
@@ -103,7 +103,7 @@ def test_where_works_are_few_the_rest_of_the_components_is_zero(tmp_path: Path) 
 def test_autocast_does_not_touch_them(tmp_path: Path) -> None:
     made = Components([StatisticsLayout(5), StatisticsLayout(300)], 6)
     file, rows = file_of(tmp_path, readouts(20))
-    _find(made, file, rows)
+    _fit_axes(made, file, rows)
     read = torch.from_numpy(file.read(rows)).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = made(read)
@@ -130,11 +130,11 @@ def test_they_are_found_in_the_training_works_alone_and_once(
     kept = next((world / "c" / "features").glob("*.safetensors"))
     whole, asked = kept.read_bytes(), []
 
-    def find(made: Components, file: FeatureFile, rows: np.ndarray) -> None:
+    def fit_axes(made: Components, file: FeatureFile, rows: np.ndarray) -> None:
         asked.append(rows)
-        _find(made, file, rows)
+        _fit_axes(made, file, rows)
 
-    monkeypatch.setattr("morelli.training.components._find", find)
+    monkeypatch.setattr("morelli.training.components._fit_axes", fit_axes)
     fit_components(model, collection)
     assert not asked, "kept beside the features for every run"
     kept.unlink()
@@ -164,11 +164,40 @@ def test_a_refit_and_another_run_take_the_same(world: Path, tmp_path: Path) -> N
     first = load_model(world / "run").network.components
     torch.manual_seed(0)
     train(
-        world / "tiny.yaml", world / "c", tmp_path / "from", ["phases.0.epochs=1"], start_from=world / "run"
+        world / "tiny.yaml",
+        world / "c",
+        tmp_path / "from",
+        ["phases.0.epochs=1", "phases.0.lr=1e-12"],
+        start_from=world / "run",
     )
     second = load_model(tmp_path / "from").network.components
     assert first is not None and second is not None and first.fitted
     assert torch.equal(first.basis, second.basis) and torch.equal(first.mean, second.mean)
+    learned = torch.load(world / "run" / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+    heads = {name: value for name, value in learned.items() if name.startswith("network.heads.")}
+    taken = load_file(tmp_path / "from" / "model.safetensors")
+    assert any("prior_artist" in name for name in heads)
+    assert all(torch.allclose(taken[n.removeprefix("network.")], v, atol=1e-6) for n, v in heads.items())
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "training"), ("val", "validation")])
+def test_a_split_without_works_is_one_sentence_before_anything_is_made(
+    split: str, name: str, world: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(world / "c", tmp_path / "c", ignore=shutil.ignore_patterns("features"))
+    table = Collection.open(data).table
+    kept = table["split"].where(table["split"] != split, "test")
+    table.assign(split=kept).to_parquet(data / "collection.parquet", index=False)
+    with pytest.raises(DataError, match=rf"{data}: no {name} works; collect with another --split"):
+        train(world / "tiny.yaml", data, tmp_path / "run")
+    assert not (tmp_path / "run").exists() and not (data / "features").exists()
+
+
+def test_components_without_training_works_are_one_sentence_too(world: Path) -> None:
+    model, collection = load_model(world / "run"), Collection.open(world / "c")
+    empty = Collection(collection.folder, collection.table.assign(split="test"), collection.info)
+    with pytest.raises(DataError, match="no training works; collect with another --split"):
+        fit_components(model, empty)
 
 
 def test_an_opened_network_answers_the_same(world: Path) -> None:

@@ -73,20 +73,38 @@ def test_every_work_is_held_out_once_and_never_beside_the_training_of_its_fold()
 def test_the_recipe_of_a_fold_is_one_frozen_phase_without_augmentation(tmp_path: Path) -> None:
     file = recipe_file(
         tmp_path,
-        phases=[{"epochs": 5, "lr": 0.02}, {"epochs": 9, "lr": 1.0, "train": "all"}],
+        phases=[
+            {"epochs": 5, "lr": 0.02},
+            {
+                "epochs": 9,
+                "lr": 1.0,
+                "train": "all",
+                "augment": {"flip": True},
+            },  # not mixed, for the contrastive loss
+        ],
         augment={"flip": True, "mixup": 0.2, "views": 3},
-        sampler={"balance": ["genre", "style"]},
+        sampler={"balance": ["genre", "style"], "power": 0.5},
         contrastive={"tasks": ["genre"]},
+        heads={"genre": {"kind": "mlp", "widths": [8]}, "style": {"kind": "mlp", "widths": [4]}},
+        losses={"genre": {"smoothing": 0.1}, "default": {"smoothing": 0.2}},
+        task_weights={"genre": 2.0, "artist": 0.5},
     )
     recipe = recipes.load(file)
     made = fitting.fold_recipe(recipe, None, ["style", "artist"])
     assert [(p.epochs, p.train, p.lr) for p in made.phases] == [(6, "none", 0.02)]
     assert made.augment == recipes.Augment() and made.contrastive is None
     assert made.tasks == ["artist", "style"] and made.sampler.balance == ["style"]
+    assert (
+        set(made.heads) == {"style"}
+        and set(made.losses) == {"default"}
+        and made.task_weights == {"artist": 0.5}
+    )
     assert fitting.fold_recipe(recipe, 9).phases[0].epochs == 9
+    assert fitting.fold_recipe(recipe, None, ["artist"]).sampler == recipes.Sampler()
     assert fitting.fold_recipe(recipe, None).contrastive == recipe.contrastive
     assert made.neck == recipe.neck and made.backbones == recipe.backbones
-    recipes.parse(made.model_dump(mode="json"), "fold")
+    for tasks in (["style", "artist"], ["artist"], None):
+        recipes.parse(fitting.fold_recipe(recipe, None, tasks).model_dump(mode="json"), "fold")
 
 
 def test_the_embedding_is_scikit_learns_principal_components_half_whitened() -> None:

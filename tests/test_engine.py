@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from morelli.network.network import Network
 from morelli.prediction import engine
-from morelli.prediction.engine import MANY, VERY_MANY, use_fast_backbone
+from morelli.prediction.engine import MIN_IMAGES_FOR_ONNX, MIN_IMAGES_TO_FUSE, use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.recipe import parse
 
@@ -64,7 +64,7 @@ def test_onnx_runtime_reads_the_same_map(
     pytest.importorskip("onnx", reason="needs morelli[fast]")
     made = model(backbone, stage, **more)
     before = made.features(IMAGES)
-    use_fast_backbone(made, VERY_MANY)
+    use_fast_backbone(made, MIN_IMAGES_FOR_ONNX)
     assert f"backbone by ONNX Runtime {onnxruntime.__version__}" in capsys.readouterr().err
     after = made.features(IMAGES)  # more images than a piece, and a number that pieces do not divide
     assert after.shape == before.shape and far(after, before) < 1e-3
@@ -73,9 +73,9 @@ def test_onnx_runtime_reads_the_same_map(
 
 def test_few_images_are_read_by_the_network_itself() -> None:
     made = model()
-    use_fast_backbone(made, MANY - 1)
+    use_fast_backbone(made, MIN_IMAGES_TO_FUSE - 1)
     assert made.fast_parts is None
-    use_fast_backbone(made, VERY_MANY - 1)
+    use_fast_backbone(made, MIN_IMAGES_FOR_ONNX - 1)
     assert by_pytorch(made), "too few to pay for another engine"
 
 
@@ -85,7 +85,7 @@ def by_pytorch(made: Model) -> bool:
 
 def folded_by_pytorch(made: Model) -> bool:
     before = made.features(IMAGES)
-    use_fast_backbone(made, VERY_MANY)
+    use_fast_backbone(made, MIN_IMAGES_FOR_ONNX)
     assert far(made.features(IMAGES), before) < 1e-3
     return by_pytorch(made)
 
@@ -104,7 +104,7 @@ def test_pytorch_reads_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_by_onnx_runtime", lambda *_: pytest.fail("asked for"))
     made = model()
     made.precision = "bf16"
-    use_fast_backbone(made, VERY_MANY)
+    use_fast_backbone(made, MIN_IMAGES_FOR_ONNX)
     assert by_pytorch(made)
 
 
@@ -135,6 +135,6 @@ def test_pytorch_reads_where_the_other_way_fails(
     pytest.importorskip("onnx", reason="needs morelli[fast]")
     made = model()
     monkeypatch.setattr(engine, "Part", lambda extractor, number: kind(extractor).eval())
-    use_fast_backbone(made, VERY_MANY)
+    use_fast_backbone(made, MIN_IMAGES_FOR_ONNX)
     assert made.fast_parts is not None and isinstance(made.fast_parts[0], kind)
     assert why in capsys.readouterr().err

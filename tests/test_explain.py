@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image as PIL
 from test_saliency import backbone
-from tiny import painted_collection
+from tiny import neck_settings, painted_collection
 
 from morelli.collection.collection import Collection
 from morelli.errors import DataError, RunError, UsageError
@@ -58,7 +58,7 @@ def make_run(folder: Path, collection: Collection, neck: Neck, **changes: Any) -
         **changes,
     )
     tree = recipe.model_dump(mode="json")
-    tree["backbones"][0] |= {"name": "resnet18", "stage": 1, "weights": "none"}
+    tree["backbones"] = [{"name": "resnet18", "stage": 1, "weights": "none"}]
     recipe = parse(tree, "test")
     network = Network(recipe, collection.vocabularies, backbone())
     vocabularies = {task: collection.vocabularies[task] for task in recipe.tasks}
@@ -151,7 +151,9 @@ def test_an_image_file_gets_the_answers_of_the_work_it_is(
 
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
 def test_every_neck_is_explained(kind: str, collection: Collection, tmp_path: Path) -> None:
-    run = make_run(tmp_path, collection, Neck(kind=kind, width=6, pool="attention"), tasks=["style"])
+    run = make_run(
+        tmp_path, collection, Neck(**neck_settings(kind, width=6, pool="attention")), tasks=["style"]
+    )
     found = explain(run, collection.table["id"].iloc[0])
     attends = kind not in ("mean", "statistics")
     assert ("attention.png" in found.files) is attends

@@ -250,6 +250,24 @@ def test_one_epoch_is_drawn_and_a_foreign_table_is_refused(tmp_path: Path) -> No
         learning_curves_figure(tmp_path / "empty.csv")
 
 
+@pytest.mark.parametrize("coarse_first", [False, True])
+def test_a_text_is_as_wide_whatever_figures_were_drawn_at_before(
+    coarse_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured is kept for the process; a figure drawn coarsely must not narrow the texts of the next."""
+    style._ruler.cache_clear()
+    style._width.cache_clear()
+    if coarse_first:
+        with monkeypatch.context() as patch:
+            patch.setattr(style, "DPI", 36)
+            assert style.wrap("one text", 5, 10) == ["one text"]
+    text, size = "Abstract Expressionism", 10
+    drawn = Figure(dpi=style.DPI).text(0, 0, text, fontsize=size, fontfamily=style.STYLE["font.family"])
+    inches = drawn.get_window_extent(FigureCanvasAgg(drawn.figure).get_renderer()).width / style.DPI
+    assert style.wrap(text, inches * 1.01, size) == [text]
+    assert style.wrap(text, inches * 0.99, size) != [text]
+
+
 def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
     before = dict(matplotlib.rcParams)
     scores.reliability_figure(task_of(3), "t")

@@ -96,7 +96,7 @@ class Twice(nn.Module):
 
 
 def test_a_convolution_that_two_norms_take_is_left() -> None:
-    _, pairs = fuse_batch_norm._watched(Twice().eval(), torch.rand(1, 3, 8, 8))
+    _, pairs = fuse_batch_norm._conv_norm_pairs(Twice().eval(), torch.rand(1, 3, 8, 8))
     assert pairs == []
 
 

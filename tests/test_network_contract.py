@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from tiny import neck_settings
 from torch import nn
 
 from morelli.errors import RecipeError, UsageError
@@ -294,7 +295,7 @@ def test_a_task_unknown_in_the_whole_batch_teaches_its_head_nothing(weights):
 
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))
 def test_half_precision_and_channels_last_train_with_finite_numbers(kind):
-    whole = network(neck=Neck(kind=kind, width=WIDTH)).to(memory_format=torch.channels_last)
+    whole = network(neck=Neck(**neck_settings(kind, width=WIDTH))).to(memory_format=torch.channels_last)
     loss = MultiTaskLoss(whole.tasks, whole.recipe, counted())
     with torch.autocast("cpu", torch.bfloat16):
         logits = whole(paintings().contiguous(memory_format=torch.channels_last))
@@ -302,7 +303,7 @@ def test_half_precision_and_channels_last_train_with_finite_numbers(kind):
     total.backward()
     assert total.dtype == torch.float32 and all(one.isfinite() for one in losses.values())
     assert all(p.grad.isfinite().all() for p in whole.parameters())
-    exact = loss(network(neck=Neck(kind=kind, width=WIDTH))(paintings()), labels())[0]
+    exact = loss(network(neck=Neck(**neck_settings(kind, width=WIDTH)))(paintings()), labels())[0]
     assert total.item() == pytest.approx(exact.item(), rel=0.1)
 
 

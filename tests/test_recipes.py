@@ -35,8 +35,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changes(name: str) -> list[str]:
     recipe = recipes.load(name)
     weights = [f"backbones.{number}.weights=none" for number in range(len(recipe.backbones))]
-    epochs = [f"phases.{number}.epochs=1" for number in range(len(recipe.phases))]
-    return [*TINY, *weights, *epochs, *SMALLER.get(name, [])]
+    short = [
+        f"phases.{number}.{change}"
+        for number in range(len(recipe.phases))
+        for change in ("epochs=1", "schedule.warmup=0")
+    ]
+    return [*TINY, *weights, *short, *SMALLER.get(name, [])]
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,34 @@ def test_the_artist_oracle_has_met_what_the_refit_learned(world: Path) -> None:
     assert scores["baselines"]["artist_oracle"] == pytest.approx((guessed == test["style"]).mean())
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_shots_count_the_works_that_the_refit_learned(
+    elsewhere: bool, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: classes of few works are counted among training and validation works, on another collection too."""
+    run = shutil.copytree(world / "refitted", tmp_path / "r")
+    table = Collection.open(world / "c").table
+    counts = {
+        splits: table.loc[table["split"].isin(splits) & (table["style"] >= 0), "style"].value_counts()
+        for splits in (("train",), ("train", "val"))
+    }
+    trained, learned = counts["train",], counts["train", "val"]
+    few = int(
+        learned[learned > trained.reindex(learned.index, fill_value=0)].iloc[0]
+    )  # a class that validation lifts
+    monkeypatch.setattr("morelli.evaluation.scores.longtail.FEW", few)
+    data = world / "c" if elsewhere else None
+    for split in (
+        "test",
+        *(["val"] if elsewhere else []),
+    ):  # its own are answered by the network before the refit
+        shots = evaluate(run, split, data=data, page=False)["tasks"]["style"]["shots"]
+        classes = len(Collection.open(world / "c").vocabularies["style"])
+        assert shots["few"]["classes"] == classes - (learned >= few).sum() < classes - (trained >= few).sum()
+    shots = evaluate(run, "val", page=False)["tasks"]["style"]["shots"]
+    assert shots["few"]["classes"] == classes - (trained >= few).sum()
+
+
 def test_another_run_begins_with_what_had_not_learned_the_validation_works(
     world: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from tiny import neck_settings
 from torch import nn
 
 from morelli.errors import UsageError
@@ -120,7 +121,7 @@ def test_the_map_is_of_the_chosen_task_and_class() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
 def test_every_neck_gives_every_map_and_keeps_its_weights(kind: str, method: str) -> None:
-    made = model(Neck(kind=kind, width=6, pool="attention"))
+    made = model(Neck(**neck_settings(kind, width=6, pool="attention")))
     made.network.requires_grad_(False)
     made.network.heads.requires_grad_(True)
     before = {name: value.clone() for name, value in made.network.state_dict().items()}
@@ -206,7 +207,24 @@ def test_occlusion_falls_are_those_of_the_log_probability_by_hand() -> None:
 
 @pytest.mark.parametrize("scan", SCANS)
 def test_attention_lies_on_the_cells_that_were_read(scan: str) -> None:
-    made = model(Neck(kind="attention", scan=scan))
+    made = model(Neck(kind="gru", width=6, scan=scan, pool="attention"))
+    features = made.features(painting()[None])
+    neck, wanted = made.network.neck, np.zeros(64)
+    order = SCANS[scan](8, 8)
+    with torch.no_grad():
+        hidden, states = None, []
+        for cell in order:  # one at a time, carrying the state on
+            token = neck.norm(features[0].flatten(1)[:, cell])
+            _, hidden = neck.rnn(token[None, None], hidden)
+            states.append(hidden[-1, 0])
+        scores = neck.pool.score(neck.pool.project(torch.stack(states)).tanh())[:, 0]
+    wanted[order] = scores.softmax(0)
+    wanted = wanted.reshape(8, 8)
+    np.testing.assert_allclose(attention_map(made, features), wanted / wanted.max(), atol=1e-5)
+
+
+def test_attention_without_recurrence_is_that_of_each_cell_alone() -> None:
+    made = model(Neck(kind="attention"))
     features = made.features(painting()[None])
     neck = made.network.neck
     with torch.no_grad():

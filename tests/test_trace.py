@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from test_saliency import model, painting
+from tiny import neck_settings
 
 from morelli.evaluation.turning_points import settled, turning_points
 from morelli.network.necks.neck import NECKS
@@ -67,7 +68,7 @@ def test_each_step_is_the_answer_to_the_tokens_read_so_far(neck, tokens):
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("kind", sorted(set(NECKS) - {"mlp"}))  # which reads no map
 def test_the_last_step_is_the_answer_and_every_cell_is_read_once(kind, both):
-    made = model(Neck(kind=kind, width=6, bidirectional=both))
+    made = model(Neck(**neck_settings(kind, width=6, bidirectional=both)))
     made.temperature, made.shift = {"style": 3.0}, {"artist": [0.0, 0.7, -0.2]}
     features = features_of(made)
     trace = read_trace(made, features)

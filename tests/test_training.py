@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,8 +234,8 @@ def test_features_are_computed_once_for_all_runs_of_a_backbone(
     calls: list[int] = []
     from morelli.prediction.model import Model
 
-    original = Model.raw_features
-    monkeypatch.setattr(Model, "raw_features", lambda self, x: calls.append(len(x)) or original(self, x))
+    original = Model.part
+    monkeypatch.setattr(Model, "part", lambda self, n, x: calls.append(len(x)) or original(self, n, x))
     train(recipe, data, tmp_path / "b", ["neck.width=8", "phases.0.epochs=1"])
     assert calls == []
     train(recipe, data, tmp_path / "c", ["seed=78", "phases.0.epochs=1"])  # other random weights
@@ -264,7 +265,7 @@ def test_a_frozen_backbone_does_not_move_and_a_learning_one_does(data: Path, tmp
     after = weights(tmp_path / "r")
     moved = {k for k in start if not torch.allclose(start[k].float(), after[k].float())}
     backbone = {k for k in moved if k.startswith("backbone.")}
-    assert backbone and all(k.startswith("backbone.trunk.layer1") for k in backbone)
+    assert backbone and all(k.startswith("backbone.backbones.0.trunk.layer1") for k in backbone)
     assert not any("running" in k for k in backbone)
 
 
@@ -400,6 +401,17 @@ def test_a_task_with_one_class_and_an_empty_split_are_refused(data: Path, tmp_pa
     collect(CollectOptions(source / "wikiart", tmp_path / "all", split="100/0/0", **options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no validation works"):
         train(recipe_file(tmp_path), tmp_path / "all", tmp_path / "r2")
+
+
+def test_a_validation_split_without_a_label_of_the_tasks_is_refused(data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(data, tmp_path / "c", ignore=shutil.ignore_patterns("features"))
+    table = Collection.open(copy).table
+    unknown = table["style"].where(table["split"] != "val", -1)
+    table.assign(style=unknown).to_parquet(copy / "collection.parquet", index=False)
+    with pytest.raises(
+        DataError, match="no validation work has a label of style; collect with another --split"
+    ):
+        train(recipe_file(tmp_path), copy, tmp_path / "r", ["tasks=[style]"])
 
 
 def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 from morelli.collection.collect import CollectOptions, collect
+from morelli.recipe.checks import NECK_KINDS
 from morelli.synthetic import paint
 
 BASE: dict[str, Any] = {
@@ -44,3 +45,10 @@ def morelli(line: str) -> None:
     """Runs a command line, which must go well."""
     done = CliRunner().invoke(app, shlex.split(line))
     assert done.exit_code == 0, done.stderr
+
+
+def neck_settings(kind: str, **settings: Any) -> dict[str, Any]:
+    """A neck of this kind with those of the ``settings`` that it reads: a recipe refuses the others."""
+    return {"kind": kind} | {
+        name: value for name, value in settings.items() if kind in NECK_KINDS.get(name, {kind})
+    }

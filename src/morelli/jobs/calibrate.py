@@ -31,7 +31,7 @@ def calibrated(network: Network, recipe: recipes.Recipe, collection: Collection)
     """The model of a trained network, calibrated on the validation split.
 
     The thresholds of the prediction sets are fitted to the calibrated readings of the very works that gave the
-    temperature; what that costs in coverage is seen on the test split.
+    temperature; the test split shows what that costs in coverage.
     """
     facts: dict[str, Any] = {
         "architecture": network.describe(),
@@ -66,16 +66,18 @@ def refitted(model: Model, network: Network, collection: Collection, out: Path) 
     """``network``, which learned from the training and validation works, with the calibration of ``model``, which had
     not seen the latter; its predictions for them are kept, for whatever is chosen on validation.
 
-    Both learned for as long, the one from fewer works; whether the calibration still fits is seen on the test split.
+    Both learned for as long, the one from fewer works; the test split shows whether the calibration still fits.
     """
     held_out = collection.rows("val")
     write(predict_rows(model, collection, held_out, "reading val"), Run(out).before_refit_file)
-    seen = np.concatenate([collection.rows("train"), held_out])
+    learned = np.concatenate([collection.rows("train"), held_out])
     for task in model.vocabularies if network.artists else ():
         before, after = (each.artist_prior[task] for each in (model.network, network))
         assert isinstance(before, ArtistPrior) and isinstance(after, ArtistPrior)
         after.load_state_dict(before.state_dict())
-        after.class_given_artist.copy_(torch.from_numpy(_class_given_artist(network, task, collection, seen)))
+        after.class_given_artist.copy_(
+            torch.from_numpy(_class_given_artist(network, task, collection, learned))
+        )
     return replace(model, network=network, facts={**model.facts, "refit": True})
 
 

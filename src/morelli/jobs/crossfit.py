@@ -45,7 +45,7 @@ def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> 
     """Cross-fits neck and heads of ``run`` on its collection, or reads what an earlier call made of the same model,
     labels and settings.
 
-    Writes ``RUN/predictions-crossfit.parquet``, whose embedding is of the backbone's features and knows no label,
+    Writes ``RUN/predictions-crossfit.parquet``, whose embedding is of the backbone's features, without labels,
     ``predictions-second.parquet`` (the second opinion) and ``predictions-crossfit.json`` (what they were made of). An
     interrupted call goes on where it stopped. Where ``folds`` and ``epochs`` are not given, any that were made are
     reused; else there are five folds, and each has the recipe's epochs, at most six.
@@ -59,13 +59,15 @@ def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> 
     model = load_model(run)
     collection, files = own_collection(run), Run(run)
     facts = facts_of(model, collection, folds or FOLDS, epochs, list(model.vocabularies))
-    made = _read(run, collection, facts, free=("folds",) * (folds is None) + ("epochs",) * (epochs is None))
-    if made is not None:
-        return made
-    again = f"morelli audit {run}"
+    earlier = _read(
+        run, collection, facts, free=("folds",) * (folds is None) + ("epochs",) * (epochs is None)
+    )
+    if earlier is not None:
+        return earlier
+    resume_command = f"morelli audit {run}"
     works = len(collection.table)
     say(f"cross-fitting {works:,} works in {facts['folds']} folds; later audits of this run reuse it")
-    predictions, second = fit_all(model, collection, files.crossfit_folder, facts, None, again)
+    predictions, second = fit_all(model, collection, files.crossfit_folder, facts, None, resume_command)
     files.crossfit_facts_file.unlink(missing_ok=True)
     predictions_file.write(predictions, files.crossfit_file)
     predictions_file.write(second, files.second_opinion_file)
@@ -150,8 +152,8 @@ def fit_all(
     try:
         for fold in range(facts["folds"]):
             say(f"fold {fold + 1} of {facts['folds']}")
-            for task, found in _fold(model, collection, recipe, parts, fold, folder, resume_command).items():
-                probabilities[task][parts // 2 == fold] = found
+            for task, held in _fold(model, collection, recipe, parts, fold, folder, resume_command).items():
+                probabilities[task][parts // 2 == fold] = held
         classes = {task: len(model.vocabularies[task]) for task in tasks}
         second = fitting.second_opinion(statistics, labels, classes, parts // 2, model.recipe.seed)
     except KeyboardInterrupt:
@@ -160,8 +162,8 @@ def fit_all(
         raise explain_os_error(error) from None
     ids, paths = (list(collection.table[c].astype(str)) for c in ("id", "file"))
     first, other = (
-        {task: TaskPredictions(model.vocabularies[task], labels[task], made[task]) for task in tasks}
-        for made in (probabilities, second)
+        {task: TaskPredictions(model.vocabularies[task], labels[task], each[task]) for task in tasks}
+        for each in (probabilities, second)
     )
     return Predictions(ids, paths, first, embedding), Predictions(ids, paths, other)
 
@@ -197,17 +199,18 @@ def _fold(
             return {task: saved[task] for task in recipe.tasks}
     cut = fold_collection(collection, parts, fold)
     fitted = fit_fold(model, cut, recipe, fold, work, resume_command)
-    held, made = read_rows(fitted, cut, cut.rows("test"), "reading the fold"), {}
+    held = read_rows(fitted, cut, cut.rows("test"), "reading the fold")
+    calibrated = {}
     rows = cut.rows("val")
     tuning = read_rows(fitted, cut, rows, "calibrating")
     for task, names in fitted.vocabularies.items():
         logits = np.log(np.clip(tuning.probabilities[task], 1e-12, None))
         temperature = fit_temperature(logits, cut.labels(task, names)[rows])
-        made[task] = apply_temperature(held.probabilities[task], temperature)
+        calibrated[task] = apply_temperature(held.probabilities[task], temperature)
     with atomic_write(done) as temporary, temporary.open("wb") as file:
-        np.savez(file, **made)  # type: ignore[arg-type]
+        np.savez(file, **calibrated)  # type: ignore[arg-type]
     shutil.rmtree(work, ignore_errors=True)
-    return made
+    return calibrated
 
 
 def _read(run: Path, collection: Collection, facts: dict[str, Any], free: tuple[str, ...]) -> CrossFit | None:
@@ -215,8 +218,8 @@ def _read(run: Path, collection: Collection, facts: dict[str, Any], free: tuple[
     anew."""
     files = Run(run)
     try:
-        found = read_json(files.crossfit_facts_file)
-        if not isinstance(found, dict) or found | {k: facts[k] for k in free} != facts:
+        kept = read_json(files.crossfit_facts_file)
+        if not isinstance(kept, dict) or kept | {k: facts[k] for k in free} != facts:
             return None
         predictions = predictions_file.read(files.crossfit_file)
         second = predictions_file.read(files.second_opinion_file)
@@ -224,4 +227,4 @@ def _read(run: Path, collection: Collection, facts: dict[str, Any], free: tuple[
         return None
     if predictions.ids != list(collection.table["id"].astype(str)) or len(second) != len(predictions):
         return None
-    return CrossFit(collection, predictions, second, found)
+    return CrossFit(collection, predictions, second, kept)

@@ -55,18 +55,19 @@ def evaluate(run: AnyPath, split: str = "test", data: AnyPath | None = None, pag
     table, training = _tables(collection, model, run, own)
     _say_strangers(collection, model, rows)
     refit = bool(model.facts.get("refit"))
-    if own and refit and split == "val":
+    before_refit = own and refit and split == "val"
+    if before_refit:
         say("--split val: answers of the network before its refit, which had not learned these works")
         predictions = _before_refit(run, _validation_works(run), model)
     else:
         predictions = predict_rows(model, collection, rows, f"reading {split}")
     write(predictions, Run(run).predictions_file(split))
     known = pd.concat([training, table.iloc[rows]]) if not own else table
-    if refit and split != "val":  # who asks artists instead of pixels has met the validation works too
+    if refit and not before_refit:  # the network has learned the validation works too
         known = known.assign(split=known["split"].replace({"val": "train"}))
     scores = score(predictions, known)
     scores |= {"split": split, "collection": str(collection.folder)}
-    _add_trust(scores, predictions, model, training if not own else table, run, split, own)
+    _add_trust(scores, predictions, model, known, run, split, own)
     _add_second_styles(scores, predictions, collection, model, rows)
     leakage = find_leakage(collection.table, split) if own else None
     if leakage is not None:

@@ -24,6 +24,7 @@ from morelli.preprocessing.device import best_device, choose_precision
 from morelli.run import Run
 from morelli.training.components import fit_components
 from morelli.training.fit import fit, load_before_refit
+from morelli.training.sources import rows_of
 
 
 def train(
@@ -40,7 +41,7 @@ def train(
     settings of the recipe as ``key=value``, such as ``"phases.0.epochs=3"``. ``resume`` goes on where an interrupted
     call stopped. ``start_from`` is a run whose backbone (and neck and heads, where they have the same shape and
     classes) this one begins with. Raises :class:`UsageError` where ``out`` holds a run already and ``resume`` is not
-    asked for.
+    asked for, and :class:`DataError` where the collection has no training or no validation works.
 
     >>> import morelli
     >>> run = morelli.train("tiny.yaml", "collection", "new-run", ["neck.width=8"])
@@ -61,6 +62,8 @@ def _train(
     _check_run(out, recipe, resume)
     if resume and Run(out).works_file.exists():
         check_same_rows(out, collection)
+    for split in ("train", "val"):
+        rows_of(collection, split)  # before anything is made: components alone can take minutes
     make_folder(out, "--out")
     vocabularies: dict[str, list[str]] = {task: collection.vocabularies[task] for task in recipe.tasks}
     artists = _prior_artists(recipe, collection)
@@ -84,27 +87,27 @@ def _train(
     )
     write_text(Run(out).recipe_file, recipes.dump(recipe))
     _write_collection(collection, out)
-    again = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
-    again += [part for change in changes for part in ("--set", change)]
-    again += ["--from", str(start_from)] if start_from else []
-    again_text = shlex.join([*again, "--resume"])
+    words = ["morelli", "train", str(recipe_file), "--data", str(data), "--out", str(out)]
+    words += [part for change in changes for part in ("--set", change)]
+    words += ["--from", str(start_from)] if start_from else []
+    resume_command = shlex.join([*words, "--resume"])
     try:
-        _find_components(network, recipe, collection)
-        fit(recipe, collection, network, out, resume, again_text)
+        _fit_components(network, recipe, collection)
+        fit(recipe, collection, network, out, resume, resume_command)
         whole = begin() if recipe.training.refit else None
         if whole:
-            whole.components = network.components  # nobody's label made them
+            whole.components = network.components  # fitted without any label
             say("refit: learning again, from the training and validation works together")
-            fit(recipe, collection, whole, Run(out).refit.folder, resume, again_text, refit=True)
+            fit(recipe, collection, whole, Run(out).refit.folder, resume, resume_command, refit=True)
         if first_process():
             model = calibrated(network, recipe, collection)
             _save(refitted(model, whole, collection, out) if whole else model, out)
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; go on with: {again_text}") from None
+        raise StoppedError(f"stopped; go on with: {resume_command}") from None
     return recipe
 
 
-def _find_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:
+def _fit_components(network: Network, recipe: recipes.Recipe, collection: Collection) -> None:
     """Fits the network's components, where it has any that are not those of another run."""
     if network.components is not None and not network.components.fitted:
         fit_components(Model(network, recipe, network.vocabularies, *network.colours), collection)
@@ -112,14 +115,14 @@ def _find_components(network: Network, recipe: recipes.Recipe, collection: Colle
 
 def _prior_artists(recipe: recipes.Recipe, collection: Collection) -> list[str]:
     """The artists of the artist prior; none where fewer than two have works enough."""
-    found = collection.prolific_artists(recipe.artist_prior) if recipe.artist_prior else []
-    if recipe.artist_prior and len(found) < 2:
+    artists = collection.prolific_artists(recipe.artist_prior) if recipe.artist_prior else []
+    if recipe.artist_prior and len(artists) < 2:
         say(
-            f"artist_prior {recipe.artist_prior}: {len(found)} artist(s) have that many training works; the run has no "
-            "artist prior"
+            f"artist_prior {recipe.artist_prior}: {len(artists)} artist(s) have that many training works; the run has "
+            "no artist prior"
         )
         return []
-    return found
+    return artists
 
 
 def _save(model: Model, out: Path) -> None:
@@ -164,9 +167,9 @@ def _transfer(network: Network, run: Path) -> None:
     parts: dict[str, tuple[nn.Module, nn.Module]] = {"neck": (network.neck, other.network.neck)}
     if network.components is not None and other.network.components is not None:
         parts = {"components": (network.components, other.network.components), **parts}
-    for task in network.tasks:
-        if other.vocabularies.get(task) == network.vocabularies[task]:
-            parts[f"{task} head"] = (network.heads[task], other.network.heads[task])
+    for name, classes in network.learned.items():
+        if other.network.learned.get(name) == classes:
+            parts[f"{name} head"] = (network.heads[name], other.network.heads[name])
     for name, (ours, theirs) in parts.items():
         try:
             ours.load_state_dict(_state(theirs))

@@ -1,4 +1,4 @@
-"""An artist prior: who may have painted a work says which classes it may have.
+"""An artist prior: what the likely artists of a work painted in training makes some classes of it likelier.
 
 An extra head predicts the artist. Its probabilities are combined with each artist's share of classes in training, and
 added to a task's scores with a weight that is fitted on validation.

@@ -1,9 +1,9 @@
 """Importing timm without what it does not need: most of torchvision, and PyTorch's compiler.
 
-timm imports all of torchvision for a few classes, and asks the compiler to leave five functions alone, for which the
+timm imports all of torchvision for a few classes, and marks five functions as none of the compiler's, for which the
 whole of it is imported; that takes longer than PyTorch itself, and every command would pay for it. So torchvision's
 packages run their own code only when something is asked of them that they do not have yet, while their modules can be
-imported; and the compiler hears of those functions when they are first called.
+imported; and those functions are marked for the compiler when they are first called.
 """
 
 from __future__ import annotations

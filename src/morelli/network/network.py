@@ -14,7 +14,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from morelli.errors import UsageError
+from morelli.errors import RecipeError, UsageError
 from morelli.network.artist_prior import PRIOR_ARTIST, ArtistPrior
 from morelli.network.backbone.components import Components
 from morelli.network.backbone.feature_extractor import FeatureExtractor, build_extractor
@@ -23,10 +23,11 @@ from morelli.network.head import build_head
 from morelli.network.necks.ensemble import Members, MembersHead
 from morelli.network.necks.neck import Neck, build_neck
 from morelli.recipe import Head, Recipe
+from morelli.recipe.checks import one_cell_problems
 
 
 class Network(nn.Module):
-    """Everything a recipe says about the network, with random neck and heads.
+    """The network that a recipe describes, with random neck and heads.
 
     ``vocabularies`` is {task: class names}, the order of the logits. A ``backbone`` given, and its ``components``, are
     used as they are; otherwise they are built from the recipe (see
@@ -35,7 +36,8 @@ class Network(nn.Module):
     (:class:`~morelli.network.artist_prior.ArtistPrior`). Call ``torch.manual_seed`` before, for the same numbers
     again.
 
-    Raises :class:`UsageError` if a task of the recipe has no classes.
+    Raises :class:`UsageError` if a task of the recipe has no classes, and :class:`RecipeError` if the backbone gives a
+    map of one cell to a neck or an augmentation that needs several.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Network(nn.Module):
         if components is None and recipe.features.components:
             assert self.backbone.layout is not None  # the recipe has made sure of it
             self.components = Components(self.backbone.layout, recipe.features.components)
+        self._check_cells()
         self.neck = self._build_neck()
         self.artists = list(artists)
         self.heads = nn.ModuleDict(
@@ -72,6 +75,14 @@ class Network(nn.Module):
         self.artist_prior = nn.ModuleDict(priors if self.artists else {})
         contrastive = recipe.contrastive
         self.projection = ProjectionHead(self.neck.dim, contrastive.projection) if contrastive else None
+
+    def _check_cells(self) -> None:
+        """Refuses what has no meaning where a map of images of this size has one cell, which no recipe shows."""
+        if self.components is None and self.backbone.layout is None and self.backbone.grid == (1, 1):
+            size = f"image.size={self.recipe.image.size}"
+            problem = next(one_cell_problems(self.recipe, size), None)
+            if problem:
+                raise RecipeError(problem)
 
     def _build_neck(self) -> Neck:
         backbone, settings = self.backbone, self.recipe.neck

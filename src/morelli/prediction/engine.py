@@ -1,4 +1,4 @@
-"""A backbone that only reads, made quicker: chosen in this one place, and said aloud.
+"""A quicker backbone for inference: chosen in this one place, and printed.
 
 Batch norms are folded into convolutions everywhere. On a CPU that reads in float32, ONNX Runtime then computes the
 same map (to rounding) about a third faster than PyTorch, if it is installed (``pip install morelli[fast]``); where the
@@ -24,8 +24,8 @@ from morelli.prediction.model import Model
 
 # images from which on making the backbone quicker costs less than it saves: by folding, which takes a tenth of a
 # second, and by ONNX Runtime as well, which takes one to four and saves 10 to 40 ms an image
-MANY, VERY_MANY = 64, 256
-_PIECE = 16  # images at a time: more are no quicker, and their maps take memory
+MIN_IMAGES_TO_FUSE, MIN_IMAGES_FOR_ONNX = 64, 256
+_BATCH = 16  # images at a time: more are no quicker, and their maps take memory
 
 
 def use_fast_backbone(model: Model, images: int) -> None:
@@ -34,13 +34,18 @@ def use_fast_backbone(model: Model, images: int) -> None:
     ``model.network`` stays as it was, to be trained, saved or explained. ``MORELLI_ENGINE=torch`` in the environment
     keeps to PyTorch.
     """
-    if images < MANY or model.fast_parts is not None:
+    if images < MIN_IMAGES_TO_FUSE or model.fast_parts is not None:
         return
     fused = fuse_batch_norms(model.network)
     parts = [Part(fused, number).eval() for number in range(len(model.recipe.backbones))]
     model.fast_parts = list(parts)
-    wanted = os.environ.get("MORELLI_ENGINE", "") != "torch"
-    if wanted and images >= VERY_MANY and model.device.type == "cpu" and model.precision == "fp32":
+    onnx_allowed = os.environ.get("MORELLI_ENGINE", "") != "torch"
+    if (
+        onnx_allowed
+        and images >= MIN_IMAGES_FOR_ONNX
+        and model.device.type == "cpu"
+        and model.precision == "fp32"
+    ):
         size = model.recipe.image.size
         model.fast_parts = [_by_onnx_runtime(part, size) or part for part in parts]
 
@@ -59,7 +64,7 @@ class Part(nn.Module):
 def _by_onnx_runtime(backbone: nn.Module, size: int) -> Callable[[Tensor], Tensor] | None:
     """None where it is not installed, and where it cannot compute this backbone or reads another map."""
     try:
-        import onnx  # noqa: F401  (PyTorch's exporter asks for it)
+        import onnx  # noqa: F401  (PyTorch's exporter needs it)
         import onnxruntime
     except ImportError:
         return None
@@ -70,7 +75,7 @@ def _by_onnx_runtime(backbone: nn.Module, size: int) -> Callable[[Tensor], Tenso
         )
 
         def read(images: Tensor) -> Tensor:
-            pieces = images.contiguous().split(_PIECE)
+            pieces = images.contiguous().split(_BATCH)
             return torch.cat([torch.from_numpy(session.run(None, {"images": p.numpy()})[0]) for p in pieces])
 
         with torch.no_grad():
@@ -105,7 +110,7 @@ def _exported(backbone: nn.Module, image: Tensor) -> bytes:
 def _options(onnxruntime: Any) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # waiting threads sleep: those that decode the next images want the same cores
+    # waiting threads sleep: those that decode the next images need the same cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; they reach us as exceptions
     return options

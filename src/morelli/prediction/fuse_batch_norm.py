@@ -15,19 +15,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.network.network import Network
 
-_NEAR = 1e-3  # of the largest value of the feature map, in float32
+_TOLERANCE = 1e-3  # of the largest value of the feature map, in float32
 
 
 @torch.no_grad()
 def fuse_batch_norms(network: Network) -> FeatureExtractor:
     """A copy of the backbone of ``network``, which must be in evaluation mode, without the batch norms that can go.
 
-    Which convolution's output goes into which norm is watched on one image, and the map compared before and after:
-    where it is another one, or no norm can go, the answer is the backbone itself.
+    Which convolution's output goes into which norm is recorded on one image, and the map compared before and after:
+    where it differs, or no norm can go, the result is the backbone itself.
     """
     backbone = network.backbone
     image = probe(network.recipe.image.size).to(next(network.parameters()).device)
-    before, pairs = _watched(backbone, image)
+    before, pairs = _conv_norm_pairs(backbone, image)
     if not pairs:
         return backbone
     folded = copy.deepcopy(backbone)
@@ -43,25 +43,27 @@ def probe(size: int, images: int = 1) -> Tensor:
     return torch.rand(images, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def same_map(made: Tensor, expected: Tensor) -> bool:
+def same_map(computed: Tensor, expected: Tensor) -> bool:
     """Whether two maps differ by no more than rounding does."""
-    return bool((made - expected).abs().max() <= _NEAR * expected.abs().max())
+    return bool((computed - expected).abs().max() <= _TOLERANCE * expected.abs().max())
 
 
-def _watched(backbone: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+def _conv_norm_pairs(backbone: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
     """The map of ``image``, and the names of each convolution and the norm that takes its output as it is."""
-    made: list[tuple[str, Tensor]] = []  # the tensors too, so that no other one takes their place in memory
+    outputs: list[
+        tuple[str, Tensor]
+    ] = []  # the tensors too, so that no other one takes their place in memory
     pairs: list[tuple[str, str]] = []
     hooks = []
 
-    def taken(name: str, tensor: Tensor) -> None:
-        pairs.extend((conv, name) for conv, output in made if output is tensor)
+    def note_input(name: str, tensor: Tensor) -> None:
+        pairs.extend((conv, name) for conv, output in outputs if output is tensor)
 
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda _, __, out, n=name: made.append((n, out))))
+            hooks.append(module.register_forward_hook(lambda _, __, out, n=name: outputs.append((n, out))))
         elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
-            hooks.append(module.register_forward_pre_hook(lambda _, given, n=name: taken(n, given[0])))
+            hooks.append(module.register_forward_pre_hook(lambda _, given, n=name: note_input(n, given[0])))
     try:
         before = backbone(image)
     finally:

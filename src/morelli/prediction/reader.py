@@ -28,7 +28,7 @@ from morelli.errors import ImageError, UsageError
 from morelli.evaluation.active_learning import labelling_value
 from morelli.evaluation.calibration.conformal import prediction_sets
 from morelli.prediction.answer import Answer, TaskAnswer
-from morelli.prediction.engine import MANY, VERY_MANY, use_fast_backbone
+from morelli.prediction.engine import MIN_IMAGES_FOR_ONNX, MIN_IMAGES_TO_FUSE, use_fast_backbone
 from morelli.prediction.model import Model, load_model
 from morelli.preprocessing.pixels import square, to_tensor
 
@@ -152,9 +152,9 @@ class Reader:
     def _model_for(self, images: int) -> Model:
         """A model with a quicker backbone where there are so many images that making it pays. It is a copy: how one
         image is read does not depend on what was read before."""
-        if images < MANY:
+        if images < MIN_IMAGES_TO_FUSE:
             return self.model
-        kind = images >= VERY_MANY
+        kind = images >= MIN_IMAGES_FOR_ONNX
         if kind not in self._quicker:
             model = copy.copy(self.model)
             use_fast_backbone(model, images)

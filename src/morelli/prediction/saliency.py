@@ -1,4 +1,4 @@
-"""Where the network looked: maps of a painting for one task and class.
+"""Saliency maps: which parts of a painting raise the score of one task's class.
 
 The Grad-CAM family weighs the cells of the feature map, as the neck receives it, by the gradient of the class's
 score, so it needs no gradient of the backbone and serves every backbone, neck and head. Occlusion covers the painting
@@ -30,7 +30,7 @@ def saliency(model: Model, pixels: Tensor, task: str, target: int, method: str =
     """The map of one painting (3, S, S) uint8 for class number ``target`` of ``task``.
 
     ``method`` is one of :data:`METHODS`. Returns a grid in 0–1, float32: the cells of the feature map (h, w), or
-    (S, S) for occlusion; all 0 where nothing speaks for the class. See :func:`over_painting` for its enlargement.
+    (S, S) for occlusion; all 0 where nothing raises the class's score. See :func:`over_painting` for its enlargement.
 
     Raises :class:`UsageError` for an unknown method, and for attention where the neck does not pool by it.
     """
@@ -74,11 +74,11 @@ def gradient_map(model: Model, feature_map: Tensor, task: str, target: int, meth
         inputs = feature_map.to(model.device).float().clone().requires_grad_()
         cam = kinds[method](reading, [reading.cells])
         try:
-            found = cam(inputs, [ClassifierOutputTarget(target)])[0]
+            cells = cam(inputs, [ClassifierOutputTarget(target)])[0]
         finally:
             cam.activations_and_grads.release()
             reading.zero_grad()
-    return np.nan_to_num(np.asarray(found, dtype=np.float32)).clip(0, 1)
+    return np.nan_to_num(np.asarray(cells, dtype=np.float32)).clip(0, 1)
 
 
 def occlusion_map(
@@ -122,9 +122,9 @@ def attention_map(model: Model, feature_map: Tensor) -> np.ndarray:
             f"--method attention: this run's neck ({model.recipe.neck.kind}) does not pool by attention; "
             "choose another method"
         )
-    seen: list[Tensor] = []
+    weights_of_pools: list[Tensor] = []
     handles = [
-        pool.register_forward_hook(lambda pool, states, _: seen.append(pool.weights(states[0])))
+        pool.register_forward_hook(lambda pool, states, _: weights_of_pools.append(pool.weights(states[0])))
         for pool in pools
     ]
     try:
@@ -133,7 +133,10 @@ def attention_map(model: Model, feature_map: Tensor) -> np.ndarray:
         for handle in handles:
             handle.remove()
     height, width = feature_map.shape[-2:]
-    grids = [_on_grid(neck, weights[0].float().cpu(), n, height, width) for n, weights in enumerate(seen)]
+    grids = [
+        _on_grid(neck, weights[0].float().cpu(), n, height, width)
+        for n, weights in enumerate(weights_of_pools)
+    ]
     return _of_the_strongest(torch.stack(grids).mean(dim=0).numpy())
 
 

@@ -1,7 +1,7 @@
-"""A model that reads statistics of several maps, opened for one painting, so that what looks into maps can look in.
+"""A spatial view of a model that reads statistics of maps, for one painting, so that maps and traces can be made of it.
 
-Statistics have no places. Maps of where a network looked, and traces of what it believed after each row, go one step
-back: they are of the deepest map of the first backbone, with the statistics as part of what follows it.
+Statistics have no cells. Saliency maps and reading traces go one step back: they are of the deepest map of the first
+backbone, with the statistics as part of what follows it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def spatial_view(model: Model, pixels: Tensor) -> tuple[Model, Tensor]:
     images = normalise(pixels.to(model.device), model.mean, model.std)
     with torch.inference_mode(), autocast(model.precision, model.device):
         maps = backbone.maps(images)
-        turned = [each.flip(3) for each in backbone.maps(images.flip(3))] if backbone.flip_average else []
+        mirrored = [each.flip(3) for each in backbone.maps(images.flip(3))] if backbone.flip_average else []
     network = copy.copy(model.network)
     network._modules = dict(network._modules)
-    network.neck = _Opened(model.network, _clones(maps), _clones(turned)).eval()
+    network.neck = _FromDeepestMap(model.network, _clones(maps), _clones(mirrored)).eval()
     return replace(model, network=network), maps[backbone.deepest]
 
 
@@ -44,26 +44,26 @@ def _clones(maps: Sequence[Tensor]) -> list[Tensor]:
     return [each.clone() for each in maps]
 
 
-class _Opened(Neck):
+class _FromDeepestMap(Neck):
     """From the first rows of the deepest map to the vector; of the other maps it takes as large a share.
 
-    What is changed in the deepest map is changed in that of the mirror image as well, of which ``turned`` are the maps,
-    turned back (none where the backbone does not read it).
+    What is changed in the deepest map is changed in that of the mirror image as well. ``mirrored`` are the maps of
+    that image, flipped back (none where the backbone does not read it).
     """
 
-    def __init__(self, network: Network, maps: Sequence[Tensor], turned: Sequence[Tensor]) -> None:
+    def __init__(self, network: Network, maps: Sequence[Tensor], mirrored: Sequence[Tensor]) -> None:
         super().__init__()
         self.neck, self.backbone, self.components = network.neck, network.backbone, network.components
         self.dim = network.dim
-        self.maps, self.turned = list(maps), list(turned)
+        self.maps, self.mirrored = list(maps), list(mirrored)
 
     def forward(self, features: Tensor) -> Tensor:
         deepest = self.backbone.deepest
         rows = features.shape[2]
         readout = self._readout(self.maps, features)
-        if self.turned:
+        if self.mirrored:
             change = features - self.maps[deepest][:, :, :rows]
-            mirror = self._readout(self.turned, self.turned[deepest][:, :, :rows] + change)
+            mirror = self._readout(self.mirrored, self.mirrored[deepest][:, :, :rows] + change)
             readout = (readout + mirror) / 2
         return self.neck(self.components(readout) if self.components is not None else readout)
 

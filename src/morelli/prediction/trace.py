@@ -1,11 +1,14 @@
-"""The reading trace: what the network believes after each token that its recurrent neck has read.
+"""The reading trace: the network's probabilities after each token that its recurrent neck has read.
 
-A beginning of the reading is read as if the painting ended there. Where a neck reads in one direction that is the
-state it has at this point of the whole reading; where it reads in both, the backward reading starts anew from the
-end of the beginning; where it has no order, the rows of the painting are revealed one after another.
+Each prefix of the tokens is read as if the painting ended there. For a neck that reads in one direction, that is the
+state it has at this point of the whole reading. For a neck that reads in both, the backward reading starts at the last
+token of the prefix. For a neck without an order, the rows of the painting are revealed one after another.
 
-The tokens are cells of a feature map, and a cell has seen more of the painting than its own square: the convolutions
-(or the attention of a transformer) before it look around. The trace says what the *neck* had read.
+The last step of each trace is the answer: ``step_probabilities`` computes it by the same way from an embedding to
+scores (:meth:`morelli.network.network.Network.logits`) as the prediction does.
+
+The tokens are cells of a feature map, and a cell depends on more of the painting than its own square: through the
+convolutions (or the attention of a transformer) before it. The trace is of what the *neck* had read.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class Trace:
 
     ``probabilities[task]`` (T, K) are calibrated, float32; the last row is the network's answer. ``cells`` (T, P) are
     the numbers (row · w + column) of the cells that each step adds, left to right. ``unit`` is ``token`` or ``row``,
-    ``ordered`` whether the neck reads in this order at all, and ``meaning`` says in words what a step's belief is.
+    ``ordered`` whether the neck reads in this order at all, and ``meaning`` describes a step's probabilities in words.
     """
 
     probabilities: dict[str, np.ndarray]
@@ -57,26 +60,31 @@ def read_trace(model: Model, feature_map: Tensor) -> Trace:
     """The trace of one painting from its feature map (1, C, h, w), for all tasks of ``model``."""
     height, width = feature_map.shape[-2:]
     neck = model.network.neck
-    features = feature_map.to(model.device)
-    with autocast(model.precision, model.device):
-        vectors = prefix_embeddings(neck, features)
-        logits = model.network.logits(vectors)
-    # the whole reading is the answer itself, to the last bit of its precision
+    steps = step_probabilities(model, feature_map)
     answer = model.read(feature_map)[0]
-    probabilities = {}
-    for task in model.vocabularies:
-        steps = model.calibrated(task, logits[task].float())
-        probabilities[task] = torch.cat([steps[:-1], answer[task]]).numpy()
+    # the last step is the answer but for rounding, which differs where a neck reads many prefixes at once
+    probabilities = {task: torch.cat([rows[:-1], answer[task]]).numpy() for task, rows in steps.items()}
     by_token = isinstance(neck, RecurrentNeck) and not neck.rows
     order = SCANS[neck.scan](height, width) if by_token else torch.arange(height * width)  # type: ignore[index]
+    count = height * width if by_token else height
     return Trace(
         probabilities,
-        order.numpy().reshape(len(vectors), -1),
+        order.numpy().reshape(count, -1),
         (height, width),
         "token" if by_token else "row",
         isinstance(neck, RecurrentNeck | RowConvLSTMNeck),
         _meaning(neck, model.recipe.neck.kind),
     )
+
+
+@torch.inference_mode()
+def step_probabilities(model: Model, feature_map: Tensor) -> dict[str, Tensor]:
+    """The calibrated probabilities {task: (T, K)} after each step, float32 on the CPU, as computed from the embedding
+    of each prefix of one painting's feature map (1, C, h, w); the last row too."""
+    with autocast(model.precision, model.device):
+        embeddings = prefix_embeddings(model.network.neck, feature_map.to(model.device))
+        logits = model.network.logits(embeddings)
+    return {task: model.calibrated(task, logits[task]) for task in model.vocabularies}
 
 
 def prefix_embeddings(neck: Neck, features: Tensor) -> Tensor:
@@ -86,7 +94,7 @@ def prefix_embeddings(neck: Neck, features: Tensor) -> Tensor:
         steps = range(1, tokens.shape[1] + 1)
         if neck.rnn.bidirectional:
             return torch.cat([neck.embed(tokens[:, :t]) for t in steps])
-        states = neck.states(tokens)  # the future does not reach them: one pass serves all beginnings
+        states = neck.states(tokens)  # later tokens do not change them: one pass gives all prefixes
         return torch.cat([neck.pool(states[:, :t]) if neck.pool else states[:, t - 1] for t in steps])
     return torch.cat([neck(features[:, :, :t]) for t in range(1, features.shape[2] + 1)])
 

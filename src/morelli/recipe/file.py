@@ -122,9 +122,11 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {where}{hint}{more}"
     if first["type"] == "missing":
         return f"{where} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    given = f", not {first['input']!r:.60}" if first["loc"] else ""  # else it is the whole recipe
-    return f"{where}: {message[0].lower()}{message[1:]}{given}{more}"
+    if first["type"] == "value_error":  # a whole sentence of our own
+        own = first["msg"].removeprefix("Value error, ")
+        return f"{where}: {own}{more}" if first["loc"] else f"{own}{more}"
+    message = first["msg"]
+    return f"{where}: {message[0].lower()}{message[1:]}, not {first['input']!r:.60}{more}"
 
 
 def _known_keys() -> set[str]:

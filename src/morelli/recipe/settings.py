@@ -1,4 +1,8 @@
-"""What a recipe may say: pydantic models, strict (an unknown key is an error) and frozen."""
+"""What a recipe may say: pydantic models, strict (an unknown key is an error) and frozen.
+
+Settings that are valid one by one and have no effect together, or a misleading one, are refused
+(:mod:`morelli.recipe.checks`).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
+from morelli.recipe import checks
+
 Task = Literal["artist", "style", "genre"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Colour = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
 TASKS: tuple[Task, ...] = get_args(Task)
 Scan = Literal["row", "row-reverse", "column", "column-reverse", "snake", "snake-reverse"]
 
@@ -18,21 +26,21 @@ class _Strict(BaseModel):
 
 class Image(_Strict):
     """What the network sees of a painting: ``size`` in pixels, how a rectangle becomes a square, and the mean
-    and deviation that normalise a channel (0–1), where they are not those of the backbone."""
+    and deviation that normalise a channel (0–1), both or neither, where they are not those of the backbone."""
 
     size: int = Field(224, ge=16, le=2048)
     fit: Literal["squash", "crop", "pad"] = "squash"
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[Colour, Colour, Colour] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
 
 
 class Backbone(_Strict):
     """Any timm model, cut after ``stage`` (timm's feature index; ``last`` is the whole trunk), or after several.
 
     ``weights`` is ``pretrained`` (timm's hub), ``none`` (random), or a safetensors file; a list is tried in
-    order. ``grid`` averages each feature map to grid × grid cells. ``patches`` cuts the image into
-    patches × patches pieces that the trunk sees one by one, each averaged to grid × grid (1 where not given)
-    cells. ``options`` go to ``timm.create_model``.
+    order. ``grid`` averages each feature map to grid × grid cells (a coarser map has its cells repeated), also before
+    its statistics are taken. ``patches`` cuts the image into patches × patches pieces that the trunk sees one by one,
+    each averaged to grid × grid (1 where not given) cells. ``options`` go to ``timm.create_model``.
     """
 
     name: str = "resnet18"
@@ -70,15 +78,17 @@ class Neck(_Strict):
     ``lstm``, ``gru`` and ``mingru``, a GRU whose steps are computed side by side, read the tokens along ``scan``: one a
     cell of the map, or with ``tokens: rows`` one a row, all its cells flattened. ``convlstm`` reads row after row, with
     convolutions along the row instead of full connections; ``rowcol`` reads rows and columns with two bidirectional
-    GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan`` and ``tokens`` matter to
-    the first three alone, ``bidirectional`` and ``pool`` also to ``convlstm``, ``width`` to all that recur, ``layers``
-    to all of these but ``convlstm``. ``mlp`` is one hidden layer, ``fused`` wide, over a backbone's ``components`` or
-    a map of one cell, of which it drops ``input_dropout`` in training.
+    GRUs; ``mean`` and ``attention`` pool without recurrence (the honest baselines). ``scan`` and ``tokens`` are for
+    the first three alone (``scan`` for cells), ``bidirectional`` and ``pool`` also for ``convlstm``, ``width`` for all
+    that recur, ``layers`` for all of these but ``convlstm``. ``mlp`` is one hidden layer, ``fused`` wide, over a
+    backbone's ``components`` or a map of one cell, of which it drops ``input_dropout`` in training. Over one cell there
+    is ``mean`` too, and no other kind.
 
     ``statistics`` fuses what the neck reads with statistics of the whole map, in a vector ``fused`` wide:
     ``moments`` are each channel's mean and deviation, ``gram`` the covariances of ``projections`` mixtures of
-    channels. The kind ``statistics`` has nothing else (moments where none are named). Of this kind and of ``mlp`` there
-    may be several ``members``, each with heads of its own, whose mean probabilities are the answer.
+    channels (at most as many as there are channels; a map of more than 256 channels has no Gram matrix). The kind
+    ``statistics`` has nothing else (moments where none are named). Of this kind and of ``mlp`` there may be several
+    ``members``, each with heads of its own, whose mean probabilities are the answer.
 
     ``dropout`` acts on the neck's vector and between recurrent layers; ``layer_dropout`` is another rate for the
     latter. Attention scores a state through a hidden layer of ``attention_hidden`` tanh units, or with 0 by one linear
@@ -165,7 +175,8 @@ class Head(_Strict):
 
 
 class Loss(_Strict):
-    """One task's loss; unknown labels (−1) never contribute."""
+    """One task's loss; unknown labels (−1) never contribute. ``gamma`` and ``alpha`` are those of ``focal``, ``tau``
+    that of ``logit-adjustment``, which with 1 is ``balanced-softmax``; see :func:`morelli.network.loss.task_loss`."""
 
     kind: Literal["cross-entropy", "focal", "balanced-softmax", "logit-adjustment"] = "cross-entropy"
     smoothing: float = Field(0.0, ge=0, lt=1)
@@ -177,7 +188,8 @@ class Loss(_Strict):
 
 class Contrastive(_Strict):
     """Supervised contrastive learning beside the tasks' losses: works that share a label of ``tasks`` draw near
-    each other in a projection of the embedding (``projection`` wide); ``weight`` is what it counts."""
+    each other in a projection of the embedding (``projection`` wide); ``weight`` is what it counts. Batches mixed by
+    MixUp or CutMix have no labels to compare, and leave it out."""
 
     weight: float = Field(0.1, gt=0)
     tasks: list[Task] = Field(min_length=1)
@@ -204,10 +216,11 @@ class Augment(_Strict):
     the whole painting. ``colour`` is one strength of brightness, contrast and saturation jitter, or a mapping
     {brightness, contrast, saturation, hue}. ``rotation`` is in degrees, ``erasing`` a probability and ``erasing_area``
     the largest share of the image erased. ``views`` is how many augmented versions of each work a cache of frozen
-    features holds.
+    features holds; a phase whose backbone learns reads images, and augments them anew each time.
 
     ``mixup`` and ``cutmix`` are the α of their Beta (0 = none). Every batch is mixed, by one of the two where both are
-    given; ``mixup_probability`` and ``cutmix_probability`` are the shares of batches that each changes instead.
+    given; ``mixup_probability`` and ``cutmix_probability`` are the shares of batches that each changes instead. On
+    cached features they mix the maps, elsewhere the images.
 
     ``mixstyle`` is the probability that a batch's feature maps swap part of their channel statistics with one
     another, ``mixstyle_alpha`` the α of that part's Beta; labels stay.
@@ -279,6 +292,8 @@ class Sampler(_Strict):
 
 
 class Optimizer(_Strict):
+    """AdamW, or SGD with Nesterov's ``momentum`` (none at 0). Biases and norms have no ``weight_decay``."""
+
     kind: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = Field(0.01, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -287,8 +302,9 @@ class Optimizer(_Strict):
 class Schedule(_Strict):
     """Learning-rate schedule of one phase. ``warmup`` is in epochs; ``gamma`` is the exponential's factor
     an epoch; ``factor`` and ``patience`` (epochs) belong to plateau; ``floor`` is the lowest share of the
-    rate. ``length`` is in how many epochs a cosine falls to its floor, where that is more than the phase has, which
-    then ends above it. The rate changes at every step, or with ``interval: epoch`` only where an epoch begins."""
+    rate, also at the first step of a warm-up. ``one-cycle`` warms up for 30 % of the phase, or for ``warmup`` where
+    that is longer. ``length`` is in how many epochs a cosine falls to its floor, where that is more than the phase has,
+    which then ends above it. The rate changes at every step, or with ``interval: epoch`` only where an epoch begins."""
 
     kind: Literal["constant", "cosine", "exponential", "plateau", "one-cycle"] = "cosine"
     warmup: float = Field(0.0, ge=0)
@@ -312,7 +328,9 @@ class Schedule(_Strict):
 
 class Phase(_Strict):
     """A stretch of training. ``train`` says which part of the backbone learns: ``none``, ``all`` or the
-    last N stages; each stage further from the neck has its rate multiplied by ``decay``."""
+    last N stages, at ``backbone_lr`` (a tenth of ``lr`` where not given); each stage further from the neck has its
+    rate multiplied by ``decay``. ``freeze_batch_norm`` keeps the running statistics of the learning stages' batch
+    norms as they are. ``augment`` takes the place of the recipe's, as a whole."""
 
     epochs: int = Field(ge=1)
     train: int | Literal["none", "all"] = "none"
@@ -335,8 +353,10 @@ class Phase(_Strict):
 
 class Training(_Strict):
     """How phases are run. ``devices`` is a number of GPUs or, on a CPU, of processes; more than one starts the
-    whole command once for each. ``workers`` load images; ``patience`` is early stopping's, in epochs; ``ema``
-    the decay of averaged weights; ``cache`` keeps a frozen backbone's features.
+    whole command once for each. ``accumulate`` batches make one step, whose gradient is clipped to the norm ``clip``.
+    ``workers`` load images; ``patience`` is early stopping's, in epochs, counted anew in each phase; ``monitor`` is
+    what the best epoch is chosen by; ``ema`` the decay of averaged weights. ``cache`` keeps a frozen backbone's
+    features on disk, where the pixels stay as they are or ``augment.views`` are given; other phases read images.
 
     ``calibration`` is what is fitted to the validation split when training is over: a ``temperature`` for each task,
     which leaves every answer as it was, or ``temperature-and-prior``, which also gives rare classes back what a network
@@ -420,6 +440,13 @@ class Recipe(_Strict):
                 raise ValueError(
                     f"image.size {self.image.size} is no multiple of backbone.patches {backbone.patches}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> Recipe:
+        problem = checks.first_problem(self)
+        if problem:
+            raise ValueError(problem)
         return self
 
     def head(self, task: str) -> Head:

@@ -72,7 +72,7 @@ class EpochLog(pl.Callback):
     ) -> None:
         if self._advance is not None:
             return
-        # not at the start of the epoch, which a run resumed in the middle of one never sees
+        # not at the start of the epoch, which a run resumed in the middle of one does not have
         self._started, self._seen = time.perf_counter(), 0
         if trainer.is_global_zero:
             title = self._title(trainer)
@@ -126,11 +126,11 @@ class EpochLog(pl.Callback):
 
 
 class GracefulStop(pl.Callback):
-    """Ctrl-C (or SIGTERM) finishes the batch, saves ``last.ckpt`` and says how to go on; a second one stops at
-    once."""
+    """Ctrl-C (or SIGTERM) finishes the batch, saves ``last.ckpt`` and prints the command that goes on; a second one
+    stops at once."""
 
     def __init__(self, checkpoints: Checkpoints, resume_command: str) -> None:
-        self.checkpoints, self.how = checkpoints, resume_command
+        self.checkpoints, self.resume_command = checkpoints, resume_command
         self.asked = False
         self._before: dict[int, Any] = {}
 
@@ -144,12 +144,12 @@ class GracefulStop(pl.Callback):
     ) -> None:
         # here, and not at the end of a batch, Lightning's own count of finished batches is right
         asked = self.asked
-        if trainer.world_size > 1:  # the processes hear of it at different batches, and save together
+        if trainer.world_size > 1:  # the signal reaches each process at another batch; they save together
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         # a half-filled accumulation would lose its gradients: go on to its end
         if asked and batch_idx % trainer.accumulate_grad_batches == 0:
             self.checkpoints.save(trainer, self.checkpoints.run.last_checkpoint)
-            raise StoppedError(f"stopped; nothing is lost, go on with: {self.how}")
+            raise StoppedError(f"stopped; nothing is lost, go on with: {self.resume_command}")
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore()
@@ -166,7 +166,7 @@ class GracefulStop(pl.Callback):
 
     def _ask(self, number: int, frame: Any) -> None:
         if self.asked:
-            raise StoppedError(f"stopped at once; go on from the last checkpoint with: {self.how}")
+            raise StoppedError(f"stopped at once; go on from the last checkpoint with: {self.resume_command}")
         self.asked = True
         say("stopping after this batch …")
 

@@ -1,4 +1,4 @@
-"""The principal components of a frozen backbone's readout, found in the training works before training begins."""
+"""Principal components of a frozen backbone's readout, fitted to the training works before training begins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from morelli.files import atomic_write
 from morelli.network.backbone.components import Components, roots
 from morelli.prediction.model import Model
 from morelli.training.features import FeatureFile, JoinedFeatures, digest_of_rows, feature_key, file_lock
-from morelli.training.sources import backbone_features, backbone_keys
+from morelli.training.sources import backbone_features, backbone_keys, rows_of
 
-_MOST = 8192  # works that axes are found in: the time grows with their square, and more hardly turn the axes
-_ROUNDS = 2  # of subspace iteration (torch.svd_lowrank)
-_LEAST, _PIECE = 1e-6, 512
+# works that the axes are fitted to: the time grows with their square, and more hardly turn the axes
+_MAX_WORKS = 8192
+_POWER_ITERATIONS = 2  # of torch.svd_lowrank
+# of a number that is standardised; and, as a share of the largest eigenvalue, of an axis that is kept
+_MIN_DEVIATION = 1e-6
+_BATCH = 512  # works read at a time
 
 
 def fit_components(model: Model, collection: Collection) -> None:
@@ -27,11 +30,12 @@ def fit_components(model: Model, collection: Collection) -> None:
 
     Each number is standardised, and each block of them (the means, deviations or covariances of one map) weighs the
     same. Where there are fewer works than components, the rest of these are zero. Takes 2.5 GiB for 50,000 numbers.
-    What is found is kept beside the cached features, for every run with the same backbone, collection and split.
+    The components are kept beside the cached features, for every run with the same backbone, collection and split.
+    Raises :class:`DataError` where there are no training works.
     """
     components = model.network.components
     assert components is not None
-    every, rows = collection.rows("all"), collection.rows("train")
+    every, rows = collection.rows("all"), rows_of(collection, "train")
     keys = backbone_keys(collection, model, every, model.recipe)
     key = feature_key(*keys, components.width, digest_of_rows(rows))
     path = collection.folder / "features" / f"{key}.safetensors"
@@ -39,7 +43,7 @@ def fit_components(model: Model, collection: Collection) -> None:
     with file_lock(path.parent / f".{key}.lock"):  # another run may be looking for the same
         if not path.exists():
             file = backbone_features(collection, model, every, model.recipe)
-            _find(components, file, np.sort(np.random.default_rng(0).permutation(rows)[:_MOST]))
+            _fit_axes(components, file, np.sort(np.random.default_rng(0).permutation(rows)[:_MAX_WORKS]))
             with atomic_write(path) as temporary:
                 save_file({name: value.cpu() for name, value in components.state_dict().items()}, temporary)
     try:
@@ -48,20 +52,22 @@ def fit_components(model: Model, collection: Collection) -> None:
         raise RunError(f"{path}: damaged; delete it and train again") from None
 
 
-def _find(components: Components, file: FeatureFile | JoinedFeatures, rows: np.ndarray) -> None:
+def _fit_axes(components: Components, file: FeatureFile | JoinedFeatures, rows: np.ndarray) -> None:
     with progress("principal components", 3, "steps", keep=False) as advance:
         numbers, weights = _numbers(file, rows, components)
         mean = numbers.mean(dim=0)
         numbers -= mean  # in place, for they are many
-        scale = weights / numbers.std(dim=0, correction=0).clamp(min=_LEAST)
+        scale = weights / numbers.std(dim=0, correction=0).clamp(min=_MIN_DEVIATION)
         numbers *= scale
         advance(1)
         gram = numbers @ numbers.t()
         advance(1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            vectors, values, _ = torch.svd_lowrank(gram, q=min(components.width, len(rows)), niter=_ROUNDS)
-        axes = torch.where(values > _LEAST * values[0], vectors / values.clamp(min=1e-12).sqrt(), 0.0)
+            vectors, values, _ = torch.svd_lowrank(
+                gram, q=min(components.width, len(rows)), niter=_POWER_ITERATIONS
+            )
+        axes = torch.where(values > _MIN_DEVIATION * values[0], vectors / values.clamp(min=1e-12).sqrt(), 0.0)
         basis = numbers.t() @ axes
         components.mean.copy_(mean)
         components.scale.copy_(scale)
@@ -75,8 +81,8 @@ def _numbers(
     """The :func:`roots` of the readouts of ``rows`` (rows, L'), and what each number weighs (L')."""
     numbers = torch.empty(len(rows), len(components.mean))
     weights = torch.empty(0)
-    for start in range(0, len(rows), _PIECE):
-        readout = torch.from_numpy(file.read(rows[start : start + _PIECE]))
+    for start in range(0, len(rows), _BATCH):
+        readout = torch.from_numpy(file.read(rows[start : start + _BATCH]))
         blocks = list(roots(readout, components.layout))
         torch.cat(blocks, dim=1, out=numbers[start : start + len(readout)])
         weights = torch.cat([torch.full((block.shape[1],), block.shape[1] ** -0.5) for block in blocks])

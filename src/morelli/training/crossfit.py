@@ -1,7 +1,7 @@
 """Cross-fitting: every work is read by a network that did not learn from it, nor from a near-duplicate of it.
 
 Neck and heads are trained anew for each fold on the cached features of the backbone, which stays as it is. A backbone
-that was itself trained on the labels (phases that are not frozen) has seen them; one that was not has not.
+that was itself trained (in phases that are not frozen) has learned from all labels; a frozen one from none.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from morelli.console import progress
 from morelli.network.backbone.map_statistics import StatisticsLayout, deviations, parts_of
 from morelli.network.network import Network
 from morelli.prediction.model import Model
-from morelli.recipe import TASKS, Augment, Phase, Recipe, Schedule
+from morelli.recipe import TASKS, Augment, Phase, Recipe, Sampler, Schedule
 from morelli.run import Run
 from morelli.training.features import FeatureFile, JoinedFeatures
 from morelli.training.fit import fit
 
-MOST_EPOCHS = 6  # wrong labels are learned by heart later than the rest
+MAX_EPOCHS = 6  # a network memorises wrong labels later than it learns the rest
 DIMENSIONS = 256
-_WIDEST = 2048
+_MAX_STATISTICS = 2048  # numbers that the second opinion reads; of more their principal components
 _HIDDEN, _EPOCHS, _BATCH, _RATE, _DECAY = 512, 10, 256, 2e-3, 1e-2
-_SAMPLE = 20_000
+_PCA_WORKS = 20_000
 
 
 def fold_parts(collection: Collection, folds: int, seed: int) -> np.ndarray:
@@ -55,9 +55,12 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
     ``epochs`` are the recipe's, at most six, unless given; ``tasks`` all unless given.
     """
     first = recipe.phases[0]
-    total = epochs or min(MOST_EPOCHS, sum(phase.epochs for phase in recipe.phases))
+    total = epochs or min(MAX_EPOCHS, sum(phase.epochs for phase in recipe.phases))
     kept = [task for task in recipe.tasks if tasks is None or task in tasks]
     balance = [task for task in recipe.sampler.balance if task in kept]
+    weights = recipe.task_weights
+    if isinstance(weights, dict):
+        weights = {task: weight for task, weight in weights.items() if task in kept}
     contrastive = recipe.contrastive
     if contrastive is not None:
         drawn = [task for task in contrastive.tasks if task in kept]
@@ -67,7 +70,10 @@ def fold_recipe(recipe: Recipe, epochs: int | None, tasks: list[str] | None = No
         "artist_prior": None,  # an artist's other works are evidence of their own in an audit
         "augment": Augment(),
         "contrastive": contrastive,
-        "sampler": recipe.sampler.model_copy(update={"balance": balance}),
+        "heads": {name: head for name, head in recipe.heads.items() if name in ("default", *kept)},
+        "losses": {name: loss for name, loss in recipe.losses.items() if name in ("default", *kept)},
+        "task_weights": weights,
+        "sampler": Sampler(balance=balance, power=recipe.sampler.power) if balance else Sampler(),
         "phases": [Phase(epochs=total, lr=first.lr, schedule=Schedule(kind="cosine"))],
         "training": recipe.training.model_copy(update={"cache": True, "devices": 1, "refit": False}),
     }
@@ -99,24 +105,26 @@ def pooled_statistics(
     """Mean and standard deviation of each channel over the map, or over each map of a readout of the given ``layout``,
     standardised over the works: (N, 2 C) float32."""
     channels = sum(part.channels for part in layout) if layout else int(features.shape[0])
-    made = np.empty((len(rows), 2 * channels), np.float32)
+    pooled = np.empty((len(rows), 2 * channels), np.float32)
     with progress("pooling features", len(rows), keep=False) as advance:
         for start in range(0, len(rows), 512):
             maps = torch.from_numpy(features.read(rows[start : start + 512])).float()
             if layout:
-                found = [
+                moments = [
                     (mean, deviations(part, second))
                     for part, (mean, second) in zip(layout, parts_of(maps, layout), strict=True)
                 ]
             else:
                 spread, mean = torch.std_mean(maps, dim=(2, 3), correction=0)
-                found = [(mean, spread)]
-            made[start : start + 512] = torch.cat([*(m for m, _ in found), *(d for _, d in found)], dim=1)
+                moments = [(mean, spread)]
+            pooled[start : start + 512] = torch.cat(
+                [*(m for m, _ in moments), *(d for _, d in moments)], dim=1
+            )
             advance(len(maps))
-    spread = made.std(axis=0)
-    made -= made.mean(axis=0)
-    made /= np.where(spread > 1e-6, spread, 1)
-    return made
+    spread = pooled.std(axis=0)
+    pooled -= pooled.mean(axis=0)
+    pooled /= np.where(spread > 1e-6, spread, 1)
+    return pooled
 
 
 def principal(statistics: np.ndarray, dimensions: int, seed: int = 0) -> np.ndarray:
@@ -125,7 +133,7 @@ def principal(statistics: np.ndarray, dimensions: int, seed: int = 0) -> np.ndar
     Half whitened, the nearest works share the style more often (77.9 against 74.7 % by 20 neighbours, on ten styles of
     WikiArt) than as they are or wholly whitened. Needs no label. The axes are those of at most 20,000 works.
     """
-    sample = np.random.default_rng(seed).permutation(len(statistics))[:_SAMPLE]
+    sample = np.random.default_rng(seed).permutation(len(statistics))[:_PCA_WORKS]
     values, axes = np.linalg.eigh(np.cov(statistics[sample].T.astype(np.float64), bias=True))
     kept = np.argsort(-values)[:dimensions]
     kept = kept[values[kept] > 1e-8]
@@ -142,29 +150,29 @@ def second_opinion(
     """Out-of-sample probabilities (N, K) of each task by one hidden layer on pooled statistics (N, F), trained on
     the other folds; ``labels`` are (N,) with −1 unknown. All tasks share the layer.
     """
-    if statistics.shape[1] > _WIDEST:
-        statistics = principal(statistics, _WIDEST)
+    if statistics.shape[1] > _MAX_STATISTICS:
+        statistics = principal(statistics, _MAX_STATISTICS)
     inputs = torch.from_numpy(np.ascontiguousarray(statistics))
-    answers = torch.from_numpy(np.stack([labels[task] for task in classes], axis=1).astype(np.int64))
+    targets = torch.from_numpy(np.stack([labels[task] for task in classes], axis=1).astype(np.int64))
     widths = list(classes.values())
-    made = {task: np.empty((len(inputs), width), np.float32) for task, width in classes.items()}
+    probabilities = {task: np.empty((len(inputs), width), np.float32) for task, width in classes.items()}
     folds = int(fold.max()) + 1
     with progress("second opinion", folds * _EPOCHS, "epochs", keep=False) as advance:
         for number in range(folds):
             held = np.flatnonzero(fold == number)
             rows = torch.from_numpy(np.flatnonzero(fold != number))
-            rows = rows[(answers[rows] >= 0).any(dim=1)]
+            rows = rows[(targets[rows] >= 0).any(dim=1)]
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed * 1000 + number)
-                layers = _learn(inputs, answers, rows, widths, lambda: advance(1))
+                layers = _learn(inputs, targets, rows, widths, lambda: advance(1))
             with torch.inference_mode():
                 for task, scores in zip(classes, layers(inputs[held]).split(widths, dim=1), strict=True):
-                    made[task][held] = scores.softmax(dim=1).numpy()
-    return made
+                    probabilities[task][held] = scores.softmax(dim=1).numpy()
+    return probabilities
 
 
 def _learn(
-    inputs: Tensor, answers: Tensor, rows: Tensor, widths: list[int], tick: Callable[[], None]
+    inputs: Tensor, targets: Tensor, rows: Tensor, widths: list[int], tick: Callable[[], None]
 ) -> nn.Sequential:
     layers = nn.Sequential(
         nn.Dropout(0.1),
@@ -182,9 +190,9 @@ def _learn(
             scores = layers(inputs[batch]).split(widths, dim=1)
             loss = torch.zeros(())
             for column, score in enumerate(scores):
-                known = answers[batch, column] >= 0
+                known = targets[batch, column] >= 0
                 if known.any():
-                    loss = loss + cross_entropy(score[known], answers[batch, column][known])
+                    loss = loss + cross_entropy(score[known], targets[batch, column][known])
             loss.backward()
             optimizer.step()
             schedule.step()

@@ -55,8 +55,8 @@ class Images(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[Any]) -> Batch:
-        pairs = [place if isinstance(place, tuple) else (0, place) for place in places]
+    def __getitems__(self, indices: Sequence[Any]) -> Batch:
+        pairs = [index if isinstance(index, tuple) else (0, index) for index in indices]
         pixels = torch.stack([self._pixels(epoch, position) for epoch, position in pairs])
         return pixels, self.labels[[position for _, position in pairs]]
 
@@ -81,13 +81,13 @@ class Features(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[Any]) -> Batch:
-        positions = np.array([p[1] if isinstance(p, tuple) else p for p in places])
+    def __getitems__(self, indices: Sequence[Any]) -> Batch:
+        positions = np.array([index[1] if isinstance(index, tuple) else index for index in indices])
         rows = self.rows[positions]
         if len(self.views) == 1:
             maps = self.views[0].read(rows)
         else:
-            epoch = places[0][0] if isinstance(places[0], tuple) else 0
+            epoch = indices[0][0] if isinstance(indices[0], tuple) else 0
             chosen = np.random.default_rng([self.seed, epoch]).integers(len(self.views), size=len(self.rows))
             maps = np.empty((len(rows), *self.views[0].shape), dtype=np.float16)
             for number, view in enumerate(self.views):

@@ -37,12 +37,12 @@ class FeatureFile:
     def __init__(self, path: Path, rows: np.ndarray) -> None:
         self.array = np.load(path, mmap_mode="r")
         self.shape = self.array.shape[1:]
-        self.place = np.full(int(rows.max(initial=-1)) + 1, -1, dtype=np.int64)
-        self.place[rows] = np.arange(len(rows))
+        self.position = np.full(int(rows.max(initial=-1)) + 1, -1, dtype=np.int64)
+        self.position[rows] = np.arange(len(rows))
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), C, h, w) float16; a copy."""
-        return self.array[self.place[rows]]
+        return self.array[self.position[rows]]
 
 
 class JoinedFeatures:

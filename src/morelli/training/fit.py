@@ -58,7 +58,8 @@ def fit(
     """Trains ``network`` in place and leaves it with the weights of the best epoch.
 
     With ``refit`` it learns from the validation works too, and ends with the weights of the last epoch, for nothing is
-    left to choose by; and so does a training that a refit is to follow, whose calibration the refitted network takes.
+    left to choose by. A training that a refit follows ends with its last epoch too: the refitted network takes its
+    calibration.
 
     Writes ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt``, ``metrics.csv`` and TensorBoard events in
     ``run``. With ``resume`` goes on from ``last.ckpt`` with the numbers of an uninterrupted run (on one kind of
@@ -71,15 +72,15 @@ def fit(
     }
     loss = MultiTaskLoss(list(counts), recipe, counts)
     begun = Run(run).last_checkpoint.exists()
-    place = find_resume_point(run) if resume and (begun or not refit) else None
-    best = place.best if place else float("inf" if refit else "-inf")
-    for number in range(place.phase if place else 0, len(recipe.phases)):
-        here = place if place and place.phase == number else None
-        if here:  # also before a cache is made: its key is of the backbone as it is now
-            load_weights(network, here.file, loss)
-        if here and not here.batches and (here.stopped or here.epoch >= recipe.phases[number].epochs):
+    resumed = find_resume_point(run) if resume and (begun or not refit) else None
+    best = resumed.best if resumed else float("inf" if refit else "-inf")
+    for number in range(resumed.phase if resumed else 0, len(recipe.phases)):
+        point = resumed if resumed and resumed.phase == number else None
+        if point:  # also before a cache is made: its key is of the backbone as it is now
+            load_weights(network, point.file, loss)
+        if point and not point.batches and (point.stopped or point.epoch >= recipe.phases[number].epochs):
             continue  # the phase had ended
-        best = _fit_phase(recipe, sources, network, loss, run, number, here, best, resume_command)
+        best = _fit_phase(recipe, sources, network, loss, run, number, point, best, resume_command)
     last = refit or recipe.training.refit
     load_weights(network, Run(run).last_checkpoint if last else Run(run).best_checkpoint, loss)
 
@@ -91,7 +92,7 @@ def _fit_phase(
     loss: MultiTaskLoss,
     run: Path,
     number: int,
-    place: ResumePoint | None,
+    point: ResumePoint | None,
     best: float,
     resume_command: str,
 ) -> float:
@@ -101,9 +102,9 @@ def _fit_phase(
     train, validate = sources.loaders(number)
     batches = train.batch_sampler
     assert isinstance(batches, EpochBatches)
-    if place:
-        batches.skip = place.batches
-        batches.set_epoch(place.epoch)  # workers read ahead before Lightning does it
+    if point:
+        batches.skip = point.batches
+        batches.set_epoch(point.epoch)  # workers read ahead before Lightning does it
     module = ReadingModule(network, loss, recipe, number, batches)
     checkpoints = Checkpoints(Run(run), number, best)
     stop = GracefulStop(checkpoints, resume_command)
@@ -112,7 +113,7 @@ def _fit_phase(
     network.train()  # reading features for the cache left it in evaluation mode, and Lightning keeps what it finds
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to developers
-        trainer.fit(module, train, validate, ckpt_path=place.file if place else None, weights_only=False)
+        trainer.fit(module, train, validate, ckpt_path=point.file if point else None, weights_only=False)
     asked = trainer.strategy.reduce_boolean_decision(stop.asked, all=False)
     more = number + 1 < len(recipe.phases) or (recipe.training.refit and not sources.refit)
     if asked and more:  # during the last validation of the phase
@@ -124,9 +125,9 @@ def _trainer(recipe: Recipe, number: int, run: Path, callbacks: list[Callback]) 
     """Lightning's trainer for one phase; our callbacks do what its own bars and checkpoints would."""
     training, device = recipe.training, best_device()
     if training.patience:
-        # judged at validation, so that the epoch's checkpoint knows whether it ended the phase
-        how = {"mode": "max", "check_on_train_epoch_end": False}
-        callbacks = [*callbacks, EarlyStopping("val_score", patience=training.patience, **how)]  # type: ignore[arg-type]
+        # at validation, so that the epoch's checkpoint holds whether it ended the phase
+        options = {"mode": "max", "check_on_train_epoch_end": False}
+        callbacks = [*callbacks, EarlyStopping("val_score", patience=training.patience, **options)]  # type: ignore[arg-type]
     if training.ema:
         callbacks = [WeightAveraging(device=device, avg_fn=partial(_average, training.ema)), *callbacks]
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -205,5 +206,5 @@ def _read(file: Path) -> dict[str, Any]:
         return torch.load(file, map_location="cpu", weights_only=False)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "damaged"
-        how = "with" if Run(file.parent.parent).is_refit else "without"  # the run before the refit is whole
-        raise RunError(f"{file}: cannot be read ({why}); delete it and train {how} --resume") from None
+        option = "with" if Run(file.parent.parent).is_refit else "without"  # the run before a refit is whole
+        raise RunError(f"{file}: cannot be read ({why}); delete it and train {option} --resume") from None

@@ -71,7 +71,7 @@ class ReadingModule(pl.LightningModule):
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
         inputs, permuted, share = mix(inputs, labels, self.mixing, rng)
-        members = self.recipe.neck.members  # in training each answers for itself
+        members = self.recipe.neck.members  # in training each has logits and a loss of its own
         other = (self._by_task(permuted.repeat(members, 1)), share) if share < 1 else None
         maps = mixstyle(self._maps(inputs, batch[0]), self.mixing, rng)
         embedding, logits = self.network.read(maps)
@@ -151,13 +151,13 @@ class ReadingModule(pl.LightningModule):
             schedule: Any = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 optimizer, mode="max", factor=settings.factor, patience=settings.patience, min_lr=lowest
             )
-            how = {"scheduler": schedule, "monitor": "val_score", "interval": "epoch"}
+            scheduler = {"scheduler": schedule, "monitor": "val_score", "interval": "epoch"}
         else:
             schedule = torch.optim.lr_scheduler.LambdaLR(
                 optimizer, schedule_factor(settings, self.phase.epochs, self.steps)
             )
-            how = {"scheduler": schedule, "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": how}
+            scheduler = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Plateau has no schedule by steps: its warm-up is applied here, around the step."""

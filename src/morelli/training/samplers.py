@@ -36,7 +36,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     several processes all draw the same epoch and each takes every ``world``-th of it, so that weights hold
     over the whole; the end wraps around to give each process as many. ``skip`` leaves out the first batches of
     the first epoch drawn (a resumed run); ``len`` stays that of a whole epoch. ``processes`` is (rank, world),
-    by default what ``torch.distributed`` says when the epoch is drawn.
+    by default those of ``torch.distributed`` when the epoch is drawn.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
     @property
     def sampler(self) -> EpochBatches:
-        """Itself: Lightning tells the epoch to a batch sampler's ``sampler``."""
+        """Itself: Lightning calls ``set_epoch`` of a batch sampler's ``sampler``."""
         return self
 
     def set_epoch(self, epoch: int) -> None:

@@ -16,6 +16,7 @@ from morelli.network.network import Network
 from morelli.prediction.engine import use_fast_backbone
 from morelli.prediction.model import Model
 from morelli.recipe import Augment, Recipe
+from morelli.recipe.checks import reads_cache
 from morelli.training.augment import TrainingView
 from morelli.training.data import Batch, Features, Images, label_table, loader
 from morelli.training.features import (
@@ -28,18 +29,20 @@ from morelli.training.features import (
 )
 from morelli.training.samplers import EpochBatches, balancing_weights
 
+_SPLITS = {"train": "training", "val": "validation"}
+
 
 class Sources:
     """The training and validation loaders of each phase of a recipe.
 
     With ``refit`` the validation works are among those of training too. Raises :class:`DataError` where a task has no
-    training label, fewer than two classes, or a split is empty.
+    training label, fewer than two classes, or a split is empty or without any label.
     """
 
     def __init__(self, recipe: Recipe, collection: Collection, network: Network, refit: bool = False) -> None:
         self.recipe, self.collection, self.network = recipe, collection, network
-        self.train_rows, self.train_labels = self._labelled("train", "training")
-        self.val_rows, self.val_labels = self._labelled("val", "validation")
+        self.train_rows, self.train_labels = self._labelled("train")
+        self.val_rows, self.val_labels = self._labelled("val")
         self.refit = refit
         if refit:
             rows = np.concatenate([self.train_rows, self.val_rows])
@@ -54,13 +57,16 @@ class Sources:
                     f"leave it out with --set tasks=[…], or collect with a smaller --min-works"
                 )
 
-    def _labelled(self, split: str, name: str) -> tuple[np.ndarray, Tensor]:
+    def _labelled(self, split: str) -> tuple[np.ndarray, Tensor]:
         """The rows of a split that have a label of any task: the others would teach nothing and cost as much."""
-        rows = self.collection.rows(split)
-        if not len(rows):
-            raise DataError(f"{self.collection.folder}: no {name} works; collect with another --split")
+        rows = rows_of(self.collection, split)
         labels = label_table(self.collection, self.network.learned, rows)
         known = (labels >= 0).any(dim=1)
+        if not known.any():
+            raise DataError(
+                f"{self.collection.folder}: no {_SPLITS[split]} work has a label of {', '.join(self.recipe.tasks)}; "
+                "collect with another --split"
+            )
         return rows[known.numpy()], labels[known]
 
     def loaders(self, number: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
@@ -68,10 +74,8 @@ class Sources:
         recipe = self.recipe
         phase = recipe.phases[number]
         augment = phase.augment or recipe.augment
-        frozen = phase.train == "none" or phase.train == 0
-        fixed = not augment.changes_pixels or augment.views > 1
         data_seed = recipe.seed * 1000 + number
-        if frozen and fixed and recipe.training.cache:
+        if reads_cache(recipe, phase):
             views = [self._clean()] if not augment.changes_pixels else self._views(augment)
             train: Features | Images = Features(views, self.train_rows, self.train_labels, data_seed)
             validate: Features | Images = Features([self._clean()], self.val_rows, self.val_labels)
@@ -123,6 +127,14 @@ class Sources:
 
     def _model(self) -> Model:
         return Model(self.network, self.recipe, self.network.vocabularies, *self.network.colours)
+
+
+def rows_of(collection: Collection, split: str) -> np.ndarray:
+    """The rows of ``train`` or ``val``, which training needs. Raises :class:`DataError` where there are none."""
+    rows = collection.rows(split)
+    if not len(rows):
+        raise DataError(f"{collection.folder}: no {_SPLITS[split]} works; collect with another --split")
+    return rows
 
 
 def backbone_features(

@@ -52,7 +52,8 @@ def trust_scores(
     """For each task how far its answers can be trusted, ready for JSON, to be added to its :func:`score`.
 
     ``calibration``: figures before and after ``temperature`` and ``shift`` (1 and 0 where a task has none); ``shots``:
-    accuracy of classes with many, medium and few works among the rows of ``table`` whose ``split`` is ``train``;
+    accuracy of classes with many, medium and few works among the rows of ``table`` whose ``split`` is ``train``, which
+    are those that the network learned from;
     ``selective``: accuracy when unsure works are left out; ``logit_adjusted`` and ``conformal``: rare classes
     and prediction sets. What is chosen on other works (τ, the sets' thresholds where ``thresholds[task]`` has
     none from training, the confidence that reaches 95 %) comes from ``validation``, the run's predictions for

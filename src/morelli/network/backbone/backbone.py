@@ -24,7 +24,7 @@ class Backbone(nn.Module):
     """Images (B, 3, H, W), normalised with ``mean`` and ``std``, to a map (B, C, h, w) of each stage chosen.
 
     ``mean`` and ``std`` (red, green, blue; of values 0–1) are what its weights expect and may be set anew;
-    ``weights_used`` says where they come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``grid``
+    ``weights_used`` is where they come from: ``pretrained:TAG``, ``none`` or ``FILENAME sha256:…``. With ``grid``
     maps are averaged to grid × grid. With ``patches`` the trunk sees patches × patches pieces of the image apart, and
     their maps, averaged to grid × grid (1 where not given), are laid side by side. ``inner`` are the stages of an uncut
     trunk that are given beside its last.
@@ -127,8 +127,8 @@ def build_backbone(
         path = find_file(choice, weights_dirs)
         if path:
             return _from_file(settings, trunk, path, make)
-        places = ", ".join(str(folder) for folder in weights_dirs)
-        failures.append(f"backbone.weights: no file {choice}{f', nor in {places}' if places else ''}")
+        searched = ", ".join(str(folder) for folder in weights_dirs)
+        failures.append(f"backbone.weights: no file {choice}{f', nor in {searched}' if searched else ''}")
     if len(failures) == 1:
         raise WeightsError(failures[0] if failures[0].endswith(ADVICE) else f"{failures[0]}; {ADVICE}")
     tried = "; ".join(

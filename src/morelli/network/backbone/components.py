@@ -1,6 +1,6 @@
 """Principal components of a readout: tens of thousands of statistics as a vector of a few thousand, without labels.
 
-The statistics of one map are very unequal, and most of the covariances say what others say already. Signed roots tame
+The statistics of one map are very unequal, and most of the covariances repeat what others hold. Signed roots tame
 the large ones, each is standardised over the training works, and what is left is turned onto its principal axes, which
 a layer can learn from in a fraction of the time, and better (docs/research/log.md).
 """
@@ -44,9 +44,9 @@ class Components(nn.Module):
     def forward(self, readout: Float[Tensor, "B L 1 1"]) -> Float[Tensor, "B W 1 1"]:
         with torch.autocast(readout.device.type, enabled=False):
             numbers = torch.cat(list(roots(readout, self.layout)), dim=1)
-            made = ((numbers - self.mean) * self.scale) @ self.basis.float()
-            made = nn.functional.normalize(made, dim=1) * self.width**0.5
-        return made[:, :, None, None]
+            components = ((numbers - self.mean) * self.scale) @ self.basis.float()
+            components = nn.functional.normalize(components, dim=1) * self.width**0.5
+        return components[:, :, None, None]
 
 
 def roots(readout: Tensor, layout: Sequence[StatisticsLayout]) -> Iterator[Tensor]:

@@ -27,9 +27,9 @@ class FeatureExtractor(nn.Module):
 
     The maps of all stages of all ``backbones`` are joined on the grid of the first backbone's last stage; with
     ``statistics`` each map is reduced to the statistics of its channels at its own grid instead
-    (:class:`~morelli.network.backbone.map_statistics.MapStatistics`), and the features are one vector (B, L, 1, 1) of
-    which ``layout`` says what stands where. With ``flip_average`` they are the mean of those of the image and of those
-    of its mirror image, flipped back. ``channels`` is C and ``grid`` (h, w) at ``image_size``.
+    (:class:`~morelli.network.backbone.map_statistics.MapStatistics`), and the features are one vector (B, L, 1, 1), in
+    which ``layout`` gives the place of each map's statistics. With ``flip_average`` they are the mean of those of the
+    image and of those of its mirror image, flipped back. ``channels`` is C and ``grid`` (h, w) at ``image_size``.
     """
 
     recolour: Tensor
@@ -66,7 +66,7 @@ class FeatureExtractor(nn.Module):
 
     @property
     def layout(self) -> list[StatisticsLayout] | None:
-        """What stands where in a vector of statistics; None where the result is a map."""
+        """The place of each map's statistics in the vector; None where the result is a map."""
         if self.statistics is None:
             return None
         return [part for statistics in self.statistics for part in statistics.parts]
@@ -137,17 +137,17 @@ class FeatureExtractor(nn.Module):
 def build_extractor(recipe: Recipe, weights_dirs: Sequence[str | Path] = ()) -> FeatureExtractor:
     """The extractor that a recipe's ``backbones`` and ``features`` describe; weights and errors as
     :func:`~morelli.network.backbone.backbone.build_backbone` has them, naming the backbone where there are several."""
-    size, made = recipe.image.size, []
+    size, backbones = recipe.image.size, []
     for number, settings in enumerate(recipe.backbones):
         try:
-            made.append(build_backbone(settings, size, weights_dirs))
+            backbones.append(build_backbone(settings, size, weights_dirs))
         except (RecipeError, WeightsError) as error:
             if len(recipe.backbones) == 1:
                 raise
             text = str(error).replace("backbone.", f"backbones.{number}.")
             raise type(error)(text) from None
     features = recipe.features
-    return FeatureExtractor(made, size, features.readout == "statistics", features.flip_average)
+    return FeatureExtractor(backbones, size, features.readout == "statistics", features.flip_average)
 
 
 def _on_grid(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:

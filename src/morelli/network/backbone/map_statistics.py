@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-WIDEST = 256  # channels up to which all covariances are kept; of a wider map only the variances
+MAX_COVARIANCE_CHANNELS = (
+    256  # channels up to which all covariances are kept; of a wider map only the variances
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class StatisticsLayout:
 
     @property
     def covariances(self) -> bool:
-        return self.channels <= WIDEST
+        return self.channels <= MAX_COVARIANCE_CHANNELS
 
     @property
     def length(self) -> int:
@@ -60,7 +62,7 @@ def signed_roots(covariances: Tensor) -> Tensor:
 class MapStatistics(nn.Module):
     """Feature maps (B, C, h, w), one for each of ``channels``, to their statistics, (B, L, 1, 1) float32.
 
-    The result is a map of one cell, so that whatever takes a map takes it too. ``parts`` says what stands where.
+    The result is a map of one cell, so that whatever takes a map takes it too. ``parts`` is its layout.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -68,7 +70,7 @@ class MapStatistics(nn.Module):
         self.parts = [StatisticsLayout(width) for width in channels]
 
     def forward(self, maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B L 1 1"]:
-        # in half precision products of many cells lose what tells works apart
+        # in half precision products of many cells lose what distinguishes works
         with torch.autocast(maps[0].device.type, enabled=False):
             pieces = [_statistics(each.float(), part) for each, part in zip(maps, self.parts, strict=True)]
         return torch.cat(pieces, dim=1)[:, :, None, None]
@@ -92,7 +94,7 @@ def upper(width: int, device: torch.device | None = None) -> Tensor:
 
 def symmetric_index(width: int) -> Tensor:
     """For each of the width² numbers of a symmetric matrix its place in the upper triangle."""
-    places = torch.empty(width, width, dtype=torch.int64)
+    index = torch.empty(width, width, dtype=torch.int64)
     rows, columns = torch.triu_indices(width, width)
-    places[rows, columns] = places[columns, rows] = torch.arange(len(rows))
-    return places.flatten()
+    index[rows, columns] = index[columns, rows] = torch.arange(len(rows))
+    return index.flatten()

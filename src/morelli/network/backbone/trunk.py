@@ -79,7 +79,7 @@ def _as_map(trunk: nn.Module, features: Any) -> Tensor:
         return features.permute(0, 3, 1, 2) if getattr(trunk, "output_fmt", "NCHW") == "NHWC" else features
     if features.ndim != 3:
         raise ValueError(f"its features have the shape {tuple(features.shape)}")
-    # class and register tokens come first; some models do not say how many
+    # class and register tokens come first; some models do not record how many
     prefix = getattr(trunk, "num_prefix_tokens", None)
     side = math.isqrt(features.shape[1] - (prefix or 0))
     extra = features.shape[1] - side * side
@@ -210,16 +210,16 @@ def _prune(trunk: nn.Module, image_size: int, settings: recipe.Backbone) -> nn.M
 
 def _parameters_behind(outputs: list[Tensor]) -> set[int]:
     """The ids of the parameters that autograd's graph of ``outputs`` leads to."""
-    seen, waiting, found = set(), [output.grad_fn for output in outputs], set()
+    visited, waiting, parameters = set(), [output.grad_fn for output in outputs], set()
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         if hasattr(node, "variable"):
-            found.add(id(node.variable))
+            parameters.add(id(node.variable))
         waiting += [parent for parent, _ in node.next_functions]
-    return found
+    return parameters
 
 
 def _drop_unused(module: nn.Module, used: set[int]) -> None:

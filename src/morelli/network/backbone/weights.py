@@ -43,8 +43,8 @@ def pretrained_trunk(settings: recipe.Backbone, image_size: int) -> nn.Module:
 def find_file(name: str, folders: Sequence[str | Path]) -> Path | None:
     """A weight file as given ($VARIABLES and ~ expanded), else in the first of ``folders`` that has it."""
     given = Path(os.path.expandvars(os.path.expanduser(name)))
-    places = [given, *(Path(folder) / given for folder in folders)]
-    return next((place for place in places if place.is_file()), None)
+    candidates = [given, *(Path(folder) / given for folder in folders)]
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def load_file(trunk: nn.Module, path: Path, name: str) -> dict[str, str]:
@@ -57,17 +57,17 @@ def load_file(trunk: nn.Module, path: Path, name: str) -> dict[str, str]:
     stored, metadata = read_file(path)
     filled: dict[str, Tensor] = {}
     for key, own in trunk.state_dict().items():
-        found = next((stored[alias] for alias in _aliases(key) if alias in stored), None)
-        if found is None and key.endswith("num_batches_tracked"):
+        value = next((stored[alias] for alias in _aliases(key) if alias in stored), None)
+        if value is None and key.endswith("num_batches_tracked"):
             continue
-        if found is None:
+        if value is None:
             raise WeightsError(f"{path}: holds no {key}, which {name} needs; choose weights made for it")
-        if found.shape != own.shape and key.endswith("pos_embed") and found.ndim == own.ndim == 3:
-            found = _resampled(found, own, trunk)
-        if found.shape != own.shape:
-            shapes = f"{tuple(found.shape)}, but {name} needs {tuple(own.shape)}"
+        if value.shape != own.shape and key.endswith("pos_embed") and value.ndim == own.ndim == 3:
+            value = _resampled(value, own, trunk)
+        if value.shape != own.shape:
+            shapes = f"{tuple(value.shape)}, but {name} needs {tuple(own.shape)}"
             raise WeightsError(f"{path}: {key} is {shapes}; choose weights made for it")
-        filled[key] = found
+        filled[key] = value
     trunk.load_state_dict(filled, strict=False)
     return metadata
 
@@ -109,8 +109,8 @@ def _aliases(key: str) -> list[str]:
     """A key as timm's whole model has it, from one of timm's ``features_only`` wrappers, which put
     ``model.`` before it or write the first dot as an underscore (stages_0.weight)."""
     head, dot, rest = key.partition(".")
-    places = [i for i, letter in enumerate(head) if letter == "_"]
-    return [key, key.removeprefix("model."), *(f"{head[:i]}.{head[i + 1 :]}{dot}{rest}" for i in places)]
+    underscores = [i for i, letter in enumerate(head) if letter == "_"]
+    return [key, key.removeprefix("model."), *(f"{head[:i]}.{head[i + 1 :]}{dot}{rest}" for i in underscores)]
 
 
 def _resampled(positions: Tensor, own: Tensor, trunk: nn.Module) -> Tensor:

@@ -25,7 +25,7 @@ class Members(Neck):
         self.necks: list[MemberNeck] = []
         for _ in range(members):
             neck = build()
-            assert isinstance(neck, MemberNeck)  # no other kind may have members, says the recipe
+            assert isinstance(neck, MemberNeck)  # the recipe refuses members of other kinds
             self.necks.append(neck)
         self.members = nn.ModuleList(self.necks)
         self.dim = sum(neck.dim for neck in self.necks)

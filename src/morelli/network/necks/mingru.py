@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-_LONGEST = 64  # tokens that gates remember at first, at the most
+_MAX_MEMORY = 64  # tokens after which the slowest gates have forgotten, before training
 
 
 class MinGRU(nn.Module):
@@ -30,10 +30,10 @@ class MinGRU(nn.Module):
         self.bidirectional = bidirectional
         ways = 2 if bidirectional else 1
         sizes = [channels] + [ways * width] * (layers - 1)
-        made = [nn.Linear(size, 2 * ways * width) for size in sizes]
-        for layer in made:
-            nn.init.uniform_(layer.bias.data[: ways * width], 1, _LONGEST).log_().neg_()
-        self.layers, self.dropout = nn.ModuleList(made), nn.Dropout(dropout)
+        layers_in_order = [nn.Linear(size, 2 * ways * width) for size in sizes]
+        for layer in layers_in_order:
+            nn.init.uniform_(layer.bias.data[: ways * width], 1, _MAX_MEMORY).log_().neg_()
+        self.layers, self.dropout = nn.ModuleList(layers_in_order), nn.Dropout(dropout)
 
     def forward(self, tokens: Float[Tensor, "B T C"]) -> tuple[Float[Tensor, "B T D"], None]:
         for number, layer in enumerate(self.layers):

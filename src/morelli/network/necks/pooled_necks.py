@@ -1,4 +1,4 @@
-"""Necks that know no order: one hidden layer over one vector, and pooled statistics fused with another neck.
+"""Necks without an order: one hidden layer over one vector, and pooled statistics fused with another neck.
 
 Several of these may share a backbone (:mod:`morelli.network.necks.ensemble`).
 """
@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from morelli import recipe
-from morelli.network.backbone.map_statistics import MapStatistics, StatisticsLayout
+from morelli.errors import RecipeError
+from morelli.network.backbone.map_statistics import MAX_COVARIANCE_CHANNELS, MapStatistics, StatisticsLayout
 from morelli.network.necks.statistics import Statistics, UnpackedStatistics
 
 
@@ -64,8 +65,11 @@ class HiddenLayer(MemberNeck):
 class FusedNeck(MemberNeck):
     """What another neck reads, if any, and pooled statistics of the same map, mixed by one layer; D = ``fused``.
 
-    Where the backbone gives a readout of its maps instead of a map, ``layout`` says what stands where in it. The
-    statistics pass a light ``input_dropout``, for they are many and memorise; ``dropout`` acts on the fused vector.
+    Where the backbone gives a readout of its maps instead of a map, ``layout`` is the place of each map's statistics in
+    it. The statistics pass a light ``input_dropout``, for they are many and memorise; ``dropout`` acts on the fused
+    vector.
+
+    Raises :class:`RecipeError` where Gram matrices are asked for and no map is narrow enough for one.
     """
 
     def __init__(
@@ -79,6 +83,11 @@ class FusedNeck(MemberNeck):
         self.reading = reading
         self.readout = None if layout else MapStatistics([channels])
         layout = layout or [StatisticsLayout(channels)]
+        if "gram" in settings.statistics and not any(part.covariances for part in layout):
+            raise RecipeError(
+                f"neck.statistics: gram is of maps of at most {MAX_COVARIANCE_CHANNELS} channels, and the backbone's "
+                "have more; leave gram out, or choose an earlier backbone.stage"
+            )
         self.statistics = Statistics(settings.statistics or ["moments"], layout, settings.projections)
         self.input_dropout = nn.Dropout(settings.input_dropout)
         self.dim = settings.fused

@@ -37,7 +37,7 @@ class RowColumnNeck(Neck):
     """A bidirectional GRU along every row and another along every column; D = 2 · width.
 
     The states of each are pooled by attention, and both are fused with the mean of the tokens, so that the
-    neck starts from what plain pooling knows. The design follows ReNet's sweeps in both axes (Visin et al.,
+    neck starts from no less than plain pooling. The design follows ReNet's sweeps in both axes (Visin et al.,
     "ReNet: a recurrent neural network based alternative to convolutional networks", 2015), side by side
     rather than stacked.
 

@@ -89,40 +89,40 @@ class Statistics(nn.Module):
         super().__init__()
         self.layout = list(layout)
         parts: list[Moments | Gram] = []
-        self.places: list[int] = []  # in the layout, of each of them
-        for place, part in enumerate(layout):
+        self.map_numbers: list[int] = []  # in the layout, of each of them
+        for number, part in enumerate(layout):
             for kind in kinds:
                 if kind == "moments":
                     parts.append(Moments(part))
                 elif part.covariances:
                     parts.append(Gram(part, min(projections, part.channels)))
                     self.register_buffer(
-                        f"symmetric_{place}", symmetric_index(part.channels), persistent=False
+                        f"symmetric_{number}", symmetric_index(part.channels), persistent=False
                     )
                 else:
                     continue
-                self.places.append(place)
+                self.map_numbers.append(number)
         self.parts = nn.ModuleList(parts)
         self.dim = sum(part.dim for part in parts)
 
     def unpacked(self, readout: Float[Tensor, "B L 1 1"]) -> UnpackedStatistics:
         """The parts of a readout, laid out for :meth:`read`. Nothing here is learned, so that necks which share a
         readout do it once; unpacking the covariances is a fifth of a step."""
-        found: UnpackedStatistics = []
-        for place, (mean, second) in enumerate(parts_of(readout, self.layout)):
-            part, whole = self.layout[place], getattr(self, f"symmetric_{place}", None)
+        pieces: UnpackedStatistics = []
+        for number, (mean, second) in enumerate(parts_of(readout, self.layout)):
+            part, whole = self.layout[number], getattr(self, f"symmetric_{number}", None)
             square = None
             if whole is not None:
                 square = second.index_select(1, whole).view(-1, part.channels, part.channels)
-            found.append((mean, deviations(part, second), square))
-        return found
+            pieces.append((mean, deviations(part, second), square))
+        return pieces
 
     def read(self, unpacked: UnpackedStatistics) -> Float[Tensor, "B D"]:
-        made = []
-        for place, part in zip(self.places, self.parts, strict=True):
-            mean, spread, square = unpacked[place]
-            made.append(part(mean, spread) if isinstance(part, Moments) else part(square))
-        return torch.cat(made, dim=1)
+        statistics = []
+        for number, part in zip(self.map_numbers, self.parts, strict=True):
+            mean, spread, square = unpacked[number]
+            statistics.append(part(mean, spread) if isinstance(part, Moments) else part(square))
+        return torch.cat(statistics, dim=1)
 
     def forward(self, readout: Float[Tensor, "B L 1 1"]) -> Float[Tensor, "B D"]:
         return self.read(self.unpacked(readout))

@@ -38,6 +38,8 @@ _EAST = r"\u2e80-\u9fff\uf900-\ufaff"
 _PIECE = re.compile(rf"[{_EAST}][ \-_/]*|[^ \-_/{_EAST}]*(?:[ \-_/]+|(?=[{_EAST}])|$)")
 # paintings have no fine lines to keep sharp, and their size in bytes grows with the square of this
 JPEG_DPI = 120
+# texts are measured at one resolution, whatever figures are drawn at: measures are kept for the whole process
+_MEASURING_DPI = 144
 
 STYLE: Any = {
     "figure.facecolor": "white",
@@ -155,12 +157,12 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     """The width in inches of a text of ``size`` points."""
     font = FontProperties(family=list(families_for(text)), size=size, weight="bold" if bold else "normal")
     with quiet():
-        return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / DPI
+        return _ruler().get_text_width_height_descent(text, font, ismath=False)[0] / _MEASURING_DPI
 
 
 @cache
 def _ruler() -> RendererAgg:
-    return FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
+    return FigureCanvasAgg(Figure(dpi=_MEASURING_DPI)).get_renderer()
 
 
 @contextmanager

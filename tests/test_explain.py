@@ -160,7 +160,7 @@ def test_every_neck_is_explained(kind: str, collection: Collection, tmp_path: Pa
     page = (found.folder / "index.html").read_text()
     assert ("Attention of the neck" in page) is attends
     assert found.trace["ordered"] is (kind in ("lstm", "gru", "mingru", "convlstm"))
-    assert found["style"].story.startswith("After reading" if found.trace["ordered"] else "Shown")
+    assert found["style"].story.startswith("After " if found.trace["ordered"] else "From ")
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])

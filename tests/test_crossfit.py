@@ -237,5 +237,5 @@ def test_what_cannot_be_cross_fitted_is_said_in_one_sentence(run: Path, tmp_path
         audit(run, epochs=0)
     other = Path(shutil.copytree(run, tmp_path / "run"))
     (other / "collection.txt").write_text("/nowhere/at/all\n")
-    with pytest.raises(RunError, match="its collection was in /nowhere/at/all, which is gone"):
+    with pytest.raises(RunError, match=r"collection\.txt: names /nowhere/at/all, where no collection is now"):
         audit(other)

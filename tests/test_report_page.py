@@ -32,7 +32,7 @@ from morelli.evaluation.search.search import Index
 from morelli.files import digest, write_json
 from morelli.jobs.report import write_report
 from morelli.jobs.results.report import ReportPage
-from morelli.recipe.settings import Neck
+from morelli.recipe import Neck
 from morelli.report.figures import style
 from morelli.report.html import Missing, thumbnail
 from morelli.report.run_results import RunResults, read_run_results

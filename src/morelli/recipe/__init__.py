@@ -5,24 +5,17 @@ complete, so that a run directory holds every setting that made it.
 """
 
 from morelli.recipe.file import dump, find, load, parse, shipped
-from morelli.recipe.settings import (
-    TASKS,
+from morelli.recipe.network_settings import TASKS, Backbone, Features, Head, Image, Neck, Scan, Task
+from morelli.recipe.settings import Recipe
+from morelli.recipe.training_settings import (
     Augment,
-    Backbone,
     ColourJitter,
     Contrastive,
-    Features,
-    Head,
-    Image,
     Loss,
-    Neck,
     Optimizer,
     Phase,
-    Recipe,
     Sampler,
-    Scan,
     Schedule,
-    Task,
     Training,
 )
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from morelli.recipe.settings import Augment, Backbone, Phase, Recipe
+    from morelli.recipe.network_settings import Backbone
+    from morelli.recipe.settings import Recipe
+    from morelli.recipe.training_settings import Augment, Phase
 
 # which kinds read a setting; one that is not listed is read by all
 NECK_KINDS: dict[str, tuple[str, ...]] = {

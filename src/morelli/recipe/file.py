@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from morelli.errors import RecipeError
-from morelli.recipe import settings
+from morelli.recipe import network_settings, settings, training_settings
 from morelli.recipe.settings import Recipe
 
 _SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -130,5 +130,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _known_keys() -> set[str]:
-    models = [m for m in vars(settings).values() if isinstance(m, type) and issubclass(m, BaseModel)]
+    named = [
+        value for module in (settings, network_settings, training_settings) for value in vars(module).values()
+    ]
+    models = [each for each in named if isinstance(each, type) and issubclass(each, BaseModel)]
     return {name for model in models for name in model.model_fields}

@@ -189,11 +189,11 @@ def test_where_a_rate_comes_to_no_work_the_figures_are_missing_and_said_to_be(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rates": (0.6,)}, "--rate 0.6: must be above 0 and at most 0.5"),
-        ({"rates": (0.0,)}, "--rate 0: must be above 0"),
-        ({"kinds": ("odd",)}, "--kind odd: must be one of symmetric, confusing"),
+        ({"rates": (0.6,)}, "rates: 0.6 must be above 0 and at most 0.5"),
+        ({"rates": (0.0,)}, "rates: 0 must be above 0"),
+        ({"kinds": ("odd",)}, "kinds: odd must be one of symmetric, confusing"),
         ({"tasks": ["genre"]}, "--task genre: not a task of this run; it has artist, style"),
-        ({"seeds": 0}, "--seeds 0: must be at least 1"),
+        ({"seeds": 0}, "seeds: 0 must be at least 1"),
         ({"folds": 1}, "--folds 1: must be from 2 to 50"),
     ],
 )

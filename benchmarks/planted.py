@@ -32,13 +32,13 @@ def main() -> None:
     options = parser.parse_args()
     made = crossfit(options.run)
     wrong = planted(made, options.truth)
-    for task, case in made.cases().items():
-        known = case.task.known
+    for task, evidence in made.evidence().items():
+        known = evidence.task.known
         rows = []
         for name, rule in RULES.items():
             if rule.question == "label":
-                found = measures(wrong[task][known], rule.of_case(case).score[known])
-                rows.append((name, *("–" if v is None else f"{v:.3f}" for v in found.values())))
+                figures = measures(wrong[task][known], rule.judge(evidence).score[known])
+                rows.append((name, *("–" if v is None else f"{v:.3f}" for v in figures.values())))
         title = f"{task}: {wrong[task].sum()} wrong of {known.sum():,} labels"
         show_table(title, ("rule", "AUROC", "average precision", "at 100", "at planted"), rows)
 
@@ -47,12 +47,12 @@ def planted(made: CrossFit, truth: Path) -> dict[str, np.ndarray]:
     """{task: which works (N,) carry a planted label}; a plant that collecting dropped or repaired is none."""
     ids = {name: row for row, name in enumerate(made.predictions.ids)}
     wrong = {task: np.zeros(len(ids), bool) for task in made.predictions.tasks}
-    for inject_label_noise in read_json(truth)["defects"]["mislabelled"]:
-        row, task = ids.get(inject_label_noise["path"]), inject_label_noise["task"]
+    for mislabelled in read_json(truth)["defects"]["mislabelled"]:
+        row, task = ids.get(mislabelled["path"]), mislabelled["task"]
         if row is None or task not in wrong:
             continue
         names, label = made.predictions.tasks[task].names, made.predictions.tasks[task].labels[row]
-        if label >= 0 and names[label] == inject_label_noise["given"]:
+        if label >= 0 and names[label] == mislabelled["given"]:
             wrong[task][row] = True
     if not any(flags.any() for flags in wrong.values()):
         raise DataError(f"{truth}: none of its wrong labels is in this run's collection")

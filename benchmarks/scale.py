@@ -206,7 +206,7 @@ def graph_search(run: Path, works: int, clock: Clock) -> dict[str, Any]:
 
 def audit_scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     """Every rule for every task; what rules share, such as the neighbours, is paid for by the first."""
-    from morelli.evaluation.audit.evidence import cases
+    from morelli.evaluation.audit.evidence import gather_evidence
     from morelli.evaluation.audit.rules import RULES
     from morelli.evaluation.predictions import read
 
@@ -219,12 +219,14 @@ def audit_scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     }
     vocabularies = {name: task.names for name, task in predictions.tasks.items()}
     with clock.running():
-        judged = cases(predictions, pd.read_parquet(run / "collection.parquet"), vocabularies, second)
+        evidence = gather_evidence(
+            predictions, pd.read_parquet(run / "collection.parquet"), vocabularies, second
+        )
     for name, rule in RULES.items():
         before = clock.processor
         with clock.running():
-            for case in judged.values():
-                rule.of_case(case)
+            for of_task in evidence.values():
+                rule.judge(of_task)
         parts.append(f"{name} {clock.processor - before:.1f}")
     return {"note": f"processor s: {', '.join(parts)}"}
 

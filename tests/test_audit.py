@@ -26,6 +26,7 @@ from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.jobs import audit as job
 from morelli.jobs.audit import audit as by_rule
+from morelli.jobs.crossfit import CrossFit
 from morelli.jobs.results.audit import Audit
 from morelli.report.figures.style import display_name
 from morelli.synthetic import paint
@@ -153,6 +154,7 @@ def test_the_candidates_are_the_works_an_independent_reading_finds_in_its_order(
     text = pd.read_csv(audited[0] / "candidates.csv")
     empty = ["suggested", "correct_label"]
     assert text[empty].isna().all(axis=None) and candidates[empty].isna().all(axis=None)
+    candidates["reason"] = candidates["reason"].map("; ".join)
     pd.testing.assert_frame_equal(
         text.drop(columns=empty), candidates.drop(columns=empty), check_dtype=False, rtol=1e-5
     )
@@ -252,9 +254,14 @@ def one_task(run: Path, labels: list[int], rows: list[list[float]], names: list[
     return run
 
 
+def counts_of(audit: Audit) -> tuple[Any, ...]:
+    """Of the style: works judged, works flagged, their share, works with a verified label."""
+    return tuple(audit.to_dict()["tasks"]["style"].values())
+
+
 def reasons(run: Path, rule: str) -> dict[str, str]:
     table = pd.read_parquet(audit(run, rule, top=9).folder / "candidates.parquet")
-    return dict(zip(table["id"].str[7:9], table["reason"], strict=True))
+    return dict(zip(table["id"].str[7:9], table["reason"].map("; ".join), strict=True))
 
 
 def test_the_reason_is_a_sentence_in_words(tmp_path: Path) -> None:
@@ -270,9 +277,96 @@ def test_the_reason_is_a_sentence_in_words(tmp_path: Path) -> None:
     assert reasons(run, "entropy")["w1"].startswith("entropy 0.99 of at most 1; the network says")
 
 
+def cross_fitted(
+    run: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], verified: np.ndarray | None = None
+) -> tuple[Path, np.ndarray]:
+    """A run of one task, style, with cross-fitted predictions of 60 works; which of their labels are wrong."""
+    rng = np.random.default_rng(0)
+    true = np.repeat(np.arange(len(names)), 60 // len(names))
+    labels, wrong = true.copy(), np.isin(np.arange(60), [3, 17, 44])
+    labels[wrong] = (labels[wrong] + 1) % len(names)
+    skill = np.eye(len(names))[true] * 3 + rng.normal(size=(60, len(names)))
+    probabilities = (np.exp(skill) / np.exp(skill).sum(axis=1, keepdims=True)).astype(np.float32)
+    ids = [f"w{k}" for k in range(60)]
+    table = pd.DataFrame(
+        {"id": ids, "file": ids, "split": "train", "artist": -1, "style": labels, "genre": -1}
+    )
+    if verified is not None:
+        table["verified_style"] = verified
+    info = {"vocabularies": {"artist": [], "style": names, "genre": []}, "images_fingerprint": "f"}
+    task = TaskPredictions(names, labels.astype(np.int32), probabilities)
+    embedding = (np.eye(len(names), 8)[true] + 0.3 * rng.normal(size=(60, 8))).astype(np.float32)
+    fit = CrossFit(
+        Collection(run / "gone", table, info),
+        Predictions(ids, ids, {"style": task}, embedding),
+        Predictions(ids, ids, {"style": task}),
+        {},
+    )
+    run.mkdir()
+    monkeypatch.setattr(job, "crossfit", lambda *_: fit)
+    return run, wrong
+
+
+def test_a_class_name_with_a_semicolon_breaks_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["oil; on canvas", "tempera; on panel; gilt", "c"]
+    run, wrong = cross_fitted(tmp_path / "r", monkeypatch, names)
+    folder = audit(run, "combined").folder
+    candidates = pd.read_parquet(folder / "candidates.parquet")
+    assert wrong[[int(name[1:]) for name in candidates["id"]]].all()
+    clauses = [clause for reasons in candidates["reason"] for clause in reasons[1:]]
+    opening = ("the network gives ", "the second opinion gives ", "of the 40 works most like it ")
+    assert clauses and all(clause.startswith(opening) for clause in clauses)
+    assert any(display_name(names[1]) in clause for clause in clauses)
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"<li>(.*)</li>", html) == clauses
+    assert list(pd.read_csv(folder / "candidates.csv")["reason"]) == [
+        "; ".join(reasons) for reasons in candidates["reason"]
+    ]
+
+
+def test_a_verified_label_is_not_put_forward_and_the_page_says_how_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["Cubism", "Rococo", "c"]
+    run, wrong = cross_fitted(tmp_path / "r", monkeypatch, names)
+    before = audit(run, "combined")
+    assert before["style"].flagged > 0 and before["style"].judged == 60
+    run, _ = cross_fitted(tmp_path / "verified", monkeypatch, names, verified=wrong)
+    summary = audit(run, "combined")
+    assert counts_of(summary) == (57, 0, 0.0, 3)
+    page = Page(summary.folder / "index.html").text
+    assert page.count("A person verified the style of 3 works") == 1 and page.count("57 0 0.0 %") == 1
+    # the other question is still put to every work
+    assert "60 25 41.7 %" in page
+
+
+def test_a_public_rule_does_not_put_forward_what_a_person_verified_in_the_scored_collection(
+    run: Path, collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions = predictions_file.read(run / "predictions-test.parquet")
+    flagged = list(independently(run, "style")["id"])
+    copy = Path(shutil.copytree(collection.folder, tmp_path / "c"))
+    table = pd.read_parquet(copy / "collection.parquet").set_index("id", drop=False)
+    table.loc[predictions.ids, "style"] = predictions.tasks["style"].labels
+    table["verified_style"] = table["id"].isin(flagged[:5])
+    # a label that was changed after it was scored is not the one that was verified
+    table.loc[flagged[4], "style"] = (table.loc[flagged[4], "style"] + 1) % len(
+        predictions.tasks["style"].names
+    )
+    table.to_parquet(copy / "collection.parquet", index=False)
+    (run / "collection.txt").write_text(f"{copy}\n")
+    summary = audit(run, tasks=["style"])
+    assert list(summary.candidates("style")["id"]) == flagged[4:]
+    assert summary["style"].verified == 4
+    summary.show()
+    assert "style: a person verified the label of 4 works; these are not judged" in capsys.readouterr().err
+
+
 def test_a_class_of_one_work_is_not_judged_by_its_centroid(tmp_path: Path) -> None:
     run = one_task(tmp_path / "r", [0, 1, 1, -1], [[0.5, 0.3, 0.2]] * 4, ["a", "b", "c"])
-    assert audit(run, "centroid").to_dict()["tasks"]["style"] == {"judged": 2, "flagged": 2, "share": 1.0}
+    assert counts_of(audit(run, "centroid")) == (2, 2, 1.0, 0)
 
 
 def test_nothing_flagged_is_an_empty_table_with_the_same_columns_and_a_page_that_says_so(
@@ -280,7 +374,7 @@ def test_nothing_flagged_is_an_empty_table_with_the_same_columns_and_a_page_that
 ) -> None:
     run = one_task(tmp_path / "r", [0, 0], [[0.9, 0.05, 0.05]] * 2, ["a", "b", "c"])
     summary = audit(run)
-    assert summary.to_dict()["tasks"]["style"] == {"judged": 2, "flagged": 0, "share": 0.0}
+    assert counts_of(summary) == (2, 0, 0.0, 0)
     folder = summary.folder
     full = pq.read_schema(audited[0] / "candidates.parquet")
     assert pq.read_schema(folder / "candidates.parquet").remove_metadata().equals(full.remove_metadata())
@@ -293,7 +387,7 @@ def test_labels_that_are_all_unknown_are_said_and_divide_nothing(
 ) -> None:
     run = one_task(tmp_path / "r", [-1, -1], [[0.5, 0.3, 0.2]] * 2, ["a", "b", "c"])
     summary = audit(run)
-    assert summary.to_dict()["tasks"]["style"] == {"judged": 0, "flagged": 0, "share": None}
+    assert counts_of(summary) == (0, 0, None, 0)
     assert "No work has a known style." in Page(summary.folder / "index.html").text
     summary.show()
     assert re.search(r"style +0 +0 +–", capsys.readouterr().err)
@@ -348,7 +442,7 @@ def test_the_page_warns_of_works_the_network_learned_from(
 def test_top_is_how_many_a_rule_without_threshold_flags_and_a_gallery_has_a_limit(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "MOST_TILES", 4)
+    monkeypatch.setattr(job, "MAX_TILES", 4)
     summary = audit(run, "entropy", top=7, tasks=["genre"])
     assert summary["genre"].flagged == 7
     page = Page(summary.folder / "index.html")

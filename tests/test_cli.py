@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,6 +56,30 @@ def test_garbage_is_looked_for_as_usual_once_the_start_is_over(monkeypatch: pyte
     assert seen[0] > 100 * usual[0]
     assert seen[1] == usual
     assert len(gc.callbacks) == before
+
+
+def strings_of(file: Path) -> Iterator[ast.Constant]:
+    """The texts of a module but for its docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node
+
+
+def test_every_option_that_a_message_names_is_an_option_of_a_command() -> None:
+    commands = get_command(app).commands.values()  # type: ignore[attr-defined]
+    options = {name for command in commands for parameter in command.params for name in parameter.opts}
+    assert {"--self-test", "--out"} <= options
+    source = Path(cli.__file__).parent.parent
+    named = [
+        (f"{file.relative_to(source)}:{text.lineno}", option)
+        for file in source.rglob("*.py")
+        for text in strings_of(file)
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text.value)
+    ]
+    assert len(named) > 100
+    assert [place for place in named if place[1] not in options | {"--version"}] == []
 
 
 def test_the_commands_are_those_of_the_design() -> None:

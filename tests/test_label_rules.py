@@ -16,17 +16,25 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from morelli.errors import DataError
 from morelli.evaluation.audit import label_rules
-from morelli.evaluation.audit.combination import combine, fit_weights, pool, rank_average
-from morelli.evaluation.audit.evidence import Column, Shared, TaskEvidence, cases, other_label, year
-from morelli.evaluation.audit.neighbours import highest, nearest_works, neighbour_disagreement, votes
+from morelli.evaluation.audit.evidence import (
+    Column,
+    SharedEvidence,
+    TaskEvidence,
+    gather_evidence,
+    other_label,
+    year,
+)
+from morelli.evaluation.audit.neighbours import nearest_works, neighbour_disagreement, neighbour_votes
+from morelli.evaluation.audit.opinion_pool import fit_weights, pool_evidence, pool_opinions, rank_average
 from morelli.evaluation.predictions import Predictions, TaskPredictions
-from morelli.report.sections.reasons import of_everything, reason
+from morelli.evaluation.vectors import highest
+from morelli.report.sections.reasons import reasons_of_labels, reasons_of_pool
 
 NAMES = ["Cubism", "Rococo", "Pop_Art"]
 
 
 def world(works: int = 900, seed: int = 0, classes: int = 3) -> tuple[TaskEvidence, np.ndarray, np.ndarray]:
-    """A case with every kind of evidence, the true classes, and which labels were made wrong."""
+    """Evidence of every kind, the true classes, and which labels were made wrong."""
     rng = np.random.default_rng(seed)
     true = rng.integers(0, classes, works)
     labels, wrong = true.copy(), rng.random(works) < 0.06
@@ -41,16 +49,16 @@ def world(works: int = 900, seed: int = 0, classes: int = 3) -> tuple[TaskEviden
     others = {"artist": Column(artist.astype(np.int64), [f"painter-{k}" for k in range(4 * classes)])}
     names = NAMES if classes == 3 else [f"c{k}" for k in range(classes)]
     task = TaskPredictions(names, labels.astype(np.int32), reader(2.0).astype(np.float32))
-    shared = Shared(embedding, np.arange(works))
+    shared = SharedEvidence(embedding, np.arange(works))
     years = 1700 + 60 * true + rng.normal(0, 25, works)
     years[::7] = np.nan
     return TaskEvidence("style", task, shared, reader(2.0).astype(np.float32), others, years), true, wrong
 
 
 def test_the_combination_is_ahead_of_every_rule_that_it_combines() -> None:
-    case, _, wrong = world()
+    evidence, _, wrong = world()
     area = {
-        rule.__name__: roc_auc_score(wrong, np.nan_to_num(rule(case, 0.0).score, nan=-2))
+        rule.__name__: roc_auc_score(wrong, np.nan_to_num(rule(evidence).score, nan=-2))
         for rule in (
             label_rules.combined,
             label_rules.self_confidence,
@@ -69,42 +77,44 @@ def test_the_confident_joint_is_cleanlabs() -> None:
     from cleanlab.count import num_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    case, _, _ = world()
-    found = label_rules.confident_joint(case, 0.0)
-    probabilities = case.task.probabilities.astype(np.float64)
+    evidence, _, _ = world()
+    found = label_rules.confident_joint(evidence)
+    probabilities = evidence.task.probabilities.astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     quality = get_label_quality_scores(
-        case.task.labels, probabilities, method="normalized_margin", adjust_pred_probs=True
+        evidence.task.labels, probabilities, method="normalized_margin", adjust_pred_probs=True
     )
     np.testing.assert_allclose(found.score, 1 - quality, atol=1e-6)
     assert found.flagged is not None
-    assert found.flagged.sum() == num_label_issues(case.task.labels, probabilities) > 20
+    assert found.flagged.sum() == num_label_issues(evidence.task.labels, probabilities) > 20
 
 
 def test_a_class_that_no_label_names_changes_nothing_for_the_confident_joint() -> None:
-    case, _, _ = world()
-    odds = np.concatenate([0.5 * case.task.probabilities, np.full((900, 1), 0.5, np.float32)], axis=1)
-    wider = replace(case, task=TaskPredictions([*NAMES, "Minimalism"], case.task.labels, odds))
-    before, after = (label_rules.confident_joint(c, 0.0).score for c in (case, wider))
+    evidence, _, _ = world()
+    odds = np.concatenate([0.5 * evidence.task.probabilities, np.full((900, 1), 0.5, np.float32)], axis=1)
+    wider = replace(evidence, task=TaskPredictions([*NAMES, "Minimalism"], evidence.task.labels, odds))
+    before, after = (label_rules.confident_joint(c).score for c in (evidence, wider))
     np.testing.assert_allclose(before, after, atol=1e-6)
 
 
 def test_margin_and_self_confidence_of_a_hand_worked_case() -> None:
     odds = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [0.5, 0.4, 0.1]])
     task = TaskPredictions(NAMES, np.array([0, 1, 0, 1, -1], np.int32), odds.astype(np.float32))
-    case = TaskEvidence.plain(task)
-    assert label_rules.self_confidence(case, 0.0).score == pytest.approx(
+    evidence = TaskEvidence.of_predictions(task)
+    assert label_rules.self_confidence(evidence).score == pytest.approx(
         [0.3, 0.8, 0.9, 0.7, np.nan], nan_ok=True
     )
-    assert label_rules.margin(case, 0.0).score == pytest.approx([-0.5, 0.5, 0.6, 0.1, np.nan], nan_ok=True)
+    assert label_rules.margin(evidence).score == pytest.approx([-0.5, 0.5, 0.6, 0.1, np.nan], nan_ok=True)
 
 
 def test_a_class_of_one_picture_is_not_judged_even_where_the_picture_is_there_twice() -> None:
     task = TaskPredictions(NAMES, np.array([0, 0, 1, 1, 2], np.int32), np.full((5, 3), 1 / 3, np.float32))
-    case = TaskEvidence("style", task, Shared(np.eye(5, dtype=np.float32), np.array([0, 1, 2, 2, 3])))
-    assert list(case.judged) == [True, True, False, False, False]
+    evidence = TaskEvidence(
+        "style", task, SharedEvidence(np.eye(5, dtype=np.float32), np.array([0, 1, 2, 2, 3]))
+    )
+    assert list(evidence.judged) == [True, True, False, False, False]
     for rule in (label_rules.combined, label_rules.margin, label_rules.neighbours):
-        assert list(np.isnan(rule(case, 0.0).score)) == [False, False, True, True, True]
+        assert list(np.isnan(rule(evidence).score)) == [False, False, True, True, True]
 
 
 def test_the_nearest_works_are_those_of_scikit_learn_without_near_duplicates() -> None:
@@ -162,12 +172,12 @@ def test_the_highest_are_those_of_a_stable_sort() -> None:
 
 
 def test_votes_and_their_disagreement_are_those_of_a_plain_loop() -> None:
-    case, _, _ = world(200)
-    labels = case.task.labels.copy()
+    evidence, _, _ = world(200)
+    labels = evidence.task.labels.copy()
     labels[:30] = -1
-    found = nearest_works(case.shared.embedding, case.shared.groups, k=9)
+    found = nearest_works(evidence.shared.embedding, evidence.shared.groups, k=9)
     prior = np.array([0.5, 0.3, 0.2])
-    said, otherwise = votes(found, labels, prior), neighbour_disagreement(found, labels)
+    said, otherwise = neighbour_votes(found, labels, prior), neighbour_disagreement(found, labels)
     for row in range(200):
         weight, voters = np.zeros(3), 0
         for place, near in enumerate(found.rows[row]):
@@ -236,7 +246,7 @@ def test_the_year_is_a_gaussian_kernel_over_the_other_works_without_near_duplica
 def test_years_are_read_as_museums_write_them(name: str, cells: Any, years: list[float]) -> None:
     table = pd.DataFrame({"artist": -1, "style": [0, 0, 1, 1], "genre": -1, name: cells})
     task = TaskPredictions(NAMES, np.array([0, 0, 1, 1], np.int32), np.full((4, 3), 1 / 3, np.float32))
-    made = cases(Predictions(list("abcd"), list("abcd"), {"style": task}), table, {"style": NAMES})
+    made = gather_evidence(Predictions(list("abcd"), list("abcd"), {"style": task}), table, {"style": NAMES})
     np.testing.assert_array_equal(made["style"].years, years)
 
 
@@ -245,11 +255,13 @@ def test_a_column_without_any_year_gives_way_to_the_next() -> None:
         {"artist": -1, "style": [0, 1], "genre": -1, "year": [None, None], "date": ["1889", "n/a"]}
     )
     task = TaskPredictions(NAMES, np.array([0, 1], np.int32), np.full((2, 3), 1 / 3, np.float32))
-    made = cases(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})
+    made = gather_evidence(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})
     np.testing.assert_array_equal(made["style"].years, [1889, np.nan])
     del table["date"]
     assert (
-        cases(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})["style"].years
+        gather_evidence(Predictions(list("ab"), list("ab"), {"style": task}), table, {"style": NAMES})[
+            "style"
+        ].years
         is None
     )
 
@@ -259,12 +271,12 @@ def test_a_work_out_of_its_years_is_suspected_by_the_year_alone() -> None:
     years = np.concatenate([np.linspace(1900, 1930, 40), np.linspace(1720, 1780, 40)])
     years[79] = 1915
     task = TaskPredictions(NAMES[:2], labels, np.full((80, 2), 0.5, np.float32))
-    case = TaskEvidence("style", task, Shared(None, np.arange(80)), years=years)
-    found = label_rules.cross_task(case, 0.0)
+    evidence = TaskEvidence("style", task, SharedEvidence(None, np.arange(80)), years=years)
+    found = label_rules.cross_task(evidence)
     assert np.nanargmax(found.score) == 79 and found.score[79] > 0.9
-    words = reason("cross-task", case, found, 79)
+    words = reasons_of_labels(evidence, 79)
     low, high = np.percentile(years[40:79], [5, 95])
-    assert words == f"it is dated 1915, nine in ten works of Rococo {low:.0f} to {high:.0f}"
+    assert words == (f"it is dated 1915, nine in ten works of Rococo {low:.0f} to {high:.0f}",)
 
 
 def test_the_weights_are_those_of_a_logistic_regression_where_there_is_one_source_and_no_noise() -> None:
@@ -289,13 +301,32 @@ def test_wrong_labels_do_not_make_good_evidence_weak() -> None:
     assert aware == pytest.approx(2, rel=0.15) and blind < 0.6 * aware
 
 
+def test_verified_labels_are_certain_when_the_weights_are_fitted_and_no_estimate_counts_them() -> None:
+    evidence, _, wrong = world(3000)
+    # labels that were all verified leave no room for noise
+    log_prior, opinions = np.log(evidence.prior), list(evidence.opinions.values())
+    certain = pool_evidence(replace(evidence, verified=np.ones(3000, bool))).weights
+    exact = fit_weights(opinions, log_prior, evidence.task.labels, 0.0)
+    np.testing.assert_allclose(list(certain.values()), exact[:-1], rtol=1e-3)
+    # with the wrong ones among them verified, evidence against them weighs less
+    doubted = pool_evidence(evidence).weights
+    believed = pool_evidence(replace(evidence, verified=wrong)).weights
+    assert all(believed[source] < doubted[source] for source in doubted)
+    estimate = label_rules.estimated_errors(evidence, evidence.task.probabilities)
+    half = replace(evidence, verified=np.arange(3000) % 2 == 0)
+    left = label_rules.estimated_errors(half, half.task.probabilities)
+    other = replace(evidence, verified=np.arange(3000) % 2 == 1)
+    assert 0 < left < estimate
+    assert left + label_rules.estimated_errors(other, other.task.probabilities) == estimate
+
+
 def test_a_source_that_knows_nothing_gets_no_weight_and_one_that_is_missing_is_left_out() -> None:
-    case, _, _ = world(5000)
+    evidence, _, _ = world(5000)
     noise = np.random.default_rng(8).normal(size=(5000, 3)).astype(np.float32)
-    weights = pool(case, case.opinions | {"noise": noise}).weights
+    weights = pool_opinions(evidence, evidence.opinions | {"noise": noise}).weights
     # its standard error is 0.07, and the others' weights are above 1
     assert weights.pop("noise") < 0.2 and min(weights.values()) > 1 and len(weights) == 5
-    alone = combine(TaskEvidence.plain(case.task))
+    alone = pool_evidence(TaskEvidence.of_predictions(evidence.task))
     assert set(alone.weights) == {"network"}
     np.testing.assert_allclose(np.exp(alone.log_probabilities).sum(axis=1), 1, rtol=1e-5)
 
@@ -306,22 +337,24 @@ def test_the_mean_rank_of_a_hand_worked_case() -> None:
 
 
 def test_the_reasons_name_the_evidence_and_the_near_duplicate() -> None:
-    case, true, wrong = world()
+    evidence, true, wrong = world()
     groups = np.arange(900)
-    row = int(np.flatnonzero(wrong & (case.others["artist"].values // 4 == true))[0])
+    row = int(np.flatnonzero(wrong & (evidence.others["artist"].values // 4 == true))[0])
     twin = int(np.flatnonzero(~wrong & (true == true[row]))[0])
     groups[twin] = groups[row]
-    case = replace(case, shared=Shared(case.shared.embedding, groups))
-    combined = combine(case)
-    words = of_everything(case, combined, row)
-    given, other = (NAMES[k].replace("_", " ") for k in (case.task.labels[row], true[row]))
+    evidence = replace(evidence, shared=SharedEvidence(evidence.shared.embedding, groups))
+    pool = pool_evidence(evidence)
+    words = "; ".join(reasons_of_pool(evidence, pool, row))
+    given, other = (NAMES[k].replace("_", " ") for k in (evidence.task.labels[row], true[row]))
     assert words.startswith(
         f"the evidence favours {other} over {given}; a near-duplicate of it is filed under {other}"
     )
-    like = (case.others["artist"].values == case.others["artist"].values[row]) & (groups != groups[row])
-    counts = np.bincount(case.task.labels[like], minlength=3)
-    artist = f"Painter {case.others['artist'].values[row]}"
-    own = counts[case.task.labels[row]]
+    like = (evidence.others["artist"].values == evidence.others["artist"].values[row]) & (
+        groups != groups[row]
+    )
+    counts = np.bincount(evidence.task.labels[like], minlength=3)
+    artist = f"painter-{evidence.others['artist'].values[row]}"
+    own = counts[evidence.task.labels[row]]
     have = f"{own} {'is' if own == 1 else 'are'}" if own else "none is"
     assert f"of {like.sum()} other works by {artist} {have} {given}, {counts[true[row]]} {other}" in words
     assert "works most like it" in words
@@ -330,7 +363,7 @@ def test_the_reasons_name_the_evidence_and_the_near_duplicate() -> None:
 def test_rules_say_which_evidence_they_lack() -> None:
     task = TaskPredictions(NAMES, np.array([0, 0], np.int32), np.full((2, 3), 1 / 3, np.float32))
     with pytest.raises(DataError, match="no second opinion"):
-        label_rules.second_opinion(TaskEvidence.plain(task), 0.0)
+        label_rules.second_opinion(TaskEvidence.of_predictions(task))
     with pytest.raises(DataError, match="no embedding, which the rule neighbours needs"):
-        label_rules.neighbours(TaskEvidence.plain(task), 0.0)
-    assert np.isnan(label_rules.cross_task(TaskEvidence.plain(task), 0.0).score).all()
+        label_rules.neighbours(TaskEvidence.of_predictions(task))
+    assert np.isnan(label_rules.cross_task(TaskEvidence.of_predictions(task)).score).all()

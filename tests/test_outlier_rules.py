@@ -14,20 +14,20 @@ from sklearn.metrics import roc_auc_score
 
 from morelli.errors import DataError
 from morelli.evaluation.audit import outlier_rules
-from morelli.evaluation.audit.combination import Finding
-from morelli.evaluation.audit.evidence import Shared, TaskEvidence
+from morelli.evaluation.audit.evidence import SharedEvidence, TaskEvidence
+from morelli.evaluation.audit.rule_output import RuleOutput
 from morelli.evaluation.predictions import TaskPredictions
 
 BY_EMBEDDING = (outlier_rules.knn_distance, outlier_rules.centre_distance, outlier_rules.relative_mahalanobis)
-Rule = Callable[[TaskEvidence, float], Finding]
+Rule = Callable[[TaskEvidence], RuleOutput]
 
 
-def case_of(labels: np.ndarray, embedding: np.ndarray, groups: np.ndarray | None = None) -> TaskEvidence:
+def evidence_of(labels: np.ndarray, embedding: np.ndarray, groups: np.ndarray | None = None) -> TaskEvidence:
     task = TaskPredictions(
         ["a", "b", "c"], labels.astype(np.int32), np.full((len(labels), 3), 1 / 3, np.float32)
     )
     return TaskEvidence(
-        "style", task, Shared(embedding, np.arange(len(labels)) if groups is None else groups)
+        "style", task, SharedEvidence(embedding, np.arange(len(labels)) if groups is None else groups)
     )
 
 
@@ -37,13 +37,13 @@ def clusters(strangers: int = 12) -> tuple[TaskEvidence, np.ndarray]:
     labels = rng.integers(0, 3, 400)
     embedding = 4 * np.eye(3, 8)[labels] + rng.normal(size=(400, 8))
     embedding[:strangers] = 4 * np.eye(8)[6] + rng.normal(size=(strangers, 8))
-    return case_of(labels, embedding.astype(np.float32)), np.arange(400) < strangers
+    return evidence_of(labels, embedding.astype(np.float32)), np.arange(400) < strangers
 
 
 @pytest.mark.parametrize("rule", BY_EMBEDDING)
 def test_strangers_are_the_least_typical(rule: Rule) -> None:
-    case, strange = clusters()
-    score = rule(case, 0.0).score
+    evidence, strange = clusters()
+    score = rule(evidence).score
     assert roc_auc_score(strange, score) > 0.97
 
 
@@ -54,51 +54,51 @@ def test_classes_of_two_and_unknown_labels_are_not_judged_and_the_order_of_works
     rng = np.random.default_rng(1)
     labels = np.array([0] * 30 + [1] * 2 + [2] * 20 + [-1] * 4)
     embedding = rng.normal(size=(56, 5)).astype(np.float32)
-    score = rule(case_of(labels, embedding), 0.0).score
+    score = rule(evidence_of(labels, embedding)).score
     assert list(np.flatnonzero(np.isnan(score))) == [30, 31, 52, 53, 54, 55]
     mixed = rng.permutation(56)
-    again = rule(case_of(labels[mixed], embedding[mixed]), 0.0).score
+    again = rule(evidence_of(labels[mixed], embedding[mixed])).score
     np.testing.assert_allclose(again, score[mixed], rtol=1e-3, atol=1e-3)
 
 
 def test_the_distance_to_the_nearest_of_the_class_is_scipys_in_deviations_beyond_the_median() -> None:
-    case, _ = clusters()
-    score = outlier_rules.knn_distance(case, 0.0).score
+    evidence, _ = clusters()
+    score = outlier_rules.knn_distance(evidence).score
     for k in range(3):
-        members = np.flatnonzero(case.task.labels == k)
-        apart = cdist(case.shared.embedding[members], case.shared.embedding[members], "cosine")
+        members = np.flatnonzero(evidence.task.labels == k)
+        apart = cdist(evidence.shared.embedding[members], evidence.shared.embedding[members], "cosine")
         mean = np.sort(apart, axis=1)[:, 1:11].mean(axis=1)
         truth = (mean - np.median(mean)) / median_abs_deviation(mean, scale="normal")
         np.testing.assert_allclose(score[members], truth, rtol=2e-3, atol=2e-3)
 
 
 def test_a_near_duplicate_does_not_make_a_work_typical() -> None:
-    case = clusters(strangers=2)[0]
-    embedding, labels, groups = case.shared.embedding.copy(), case.task.labels.copy(), np.arange(400)
+    evidence = clusters(strangers=2)[0]
+    embedding, labels, groups = evidence.shared.embedding.copy(), evidence.task.labels.copy(), np.arange(400)
     embedding[1], labels[1], groups[1] = embedding[0], labels[0], groups[0]
-    alone = outlier_rules.knn_distance(case_of(labels[1:], embedding[1:]), 0.0).score[0]
-    both = outlier_rules.knn_distance(case_of(labels, embedding, groups), 0.0).score[0]
+    alone = outlier_rules.knn_distance(evidence_of(labels[1:], embedding[1:])).score[0]
+    both = outlier_rules.knn_distance(evidence_of(labels, embedding, groups)).score[0]
     assert both == pytest.approx(alone, rel=0.05)
 
 
 def test_the_distance_to_the_centre_leaves_the_work_itself_out() -> None:
-    case, _ = clusters()
-    score = outlier_rules.centre_distance(case, 0.0).score
-    units = case.shared.embedding / np.linalg.norm(case.shared.embedding, axis=1, keepdims=True)
+    evidence, _ = clusters()
+    score = outlier_rules.centre_distance(evidence).score
+    units = evidence.shared.embedding / np.linalg.norm(evidence.shared.embedding, axis=1, keepdims=True)
     for k in range(3):
-        members = np.flatnonzero(case.task.labels == k)
+        members = np.flatnonzero(evidence.task.labels == k)
         apart = [np.linalg.norm(units[i] - units[members[members != i]].mean(axis=0)) for i in members]
         truth = (apart - np.median(apart)) / median_abs_deviation(apart, scale="normal")
         np.testing.assert_allclose(score[members], truth, rtol=1e-3, atol=1e-3)
 
 
 def test_the_relative_mahalanobis_distance_is_scipys() -> None:
-    case, _ = clusters()
-    labels, points = case.task.labels, case.shared.embedding.astype(np.float64)
+    evidence, _ = clusters()
+    labels, points = evidence.task.labels, evidence.shared.embedding.astype(np.float64)
     within = np.concatenate([points[labels == k] - points[labels == k].mean(axis=0) for k in range(3)])
     own = np.linalg.inv(ledoit_wolf(within, assume_centered=True)[0])
     every = np.linalg.inv(ledoit_wolf(points)[0])
-    score = outlier_rules.relative_mahalanobis(case, 0.0).score
+    score = outlier_rules.relative_mahalanobis(evidence).score
     for row in range(0, 400, 17):
         others = (labels == labels[row]) & (np.arange(400) != row)
         truth = mahalanobis(points[row], points[others].mean(axis=0), own) ** 2
@@ -118,9 +118,9 @@ def test_the_shrunk_covariance_is_scikit_learns_also_in_several_blocks(works: in
 
 
 def test_vectors_that_are_all_the_same_divide_nothing() -> None:
-    case = case_of(np.zeros(5, int), np.ones((5, 3), np.float32))
+    evidence = evidence_of(np.zeros(5, int), np.ones((5, 3), np.float32))
     for rule in BY_EMBEDDING:
-        assert rule(case, 0.0).score == pytest.approx([0] * 5, abs=1e-6)
+        assert rule(evidence).score == pytest.approx([0] * 5, abs=1e-6)
 
 
 def test_the_energy_is_that_of_class_scores_that_sum_to_zero_and_needs_no_label() -> None:
@@ -131,7 +131,7 @@ def test_the_energy_is_that_of_class_scores_that_sum_to_zero_and_needs_no_label(
         ["a", "b", "c"], np.full(50, -1, np.int32), softmax(scores, axis=1).astype(np.float32)
     )
     np.testing.assert_allclose(
-        outlier_rules.energy(TaskEvidence.plain(task), 0.0).score, -logsumexp(scores, axis=1), rtol=1e-4
+        outlier_rules.energy(TaskEvidence.of_predictions(task)).score, -logsumexp(scores, axis=1), rtol=1e-4
     )
 
 
@@ -139,7 +139,7 @@ def test_an_embedding_that_is_missing_or_broken_is_named() -> None:
     for rule in BY_EMBEDDING:
         task = clusters()[0].task
         with pytest.raises(DataError, match="no embedding, which the rule"):
-            rule(TaskEvidence.plain(task), 0.0)
+            rule(TaskEvidence.of_predictions(task))
         broken = np.full((400, 3), np.nan, np.float32)
         with pytest.raises(DataError, match="not a number"):
-            rule(TaskEvidence.plain(task, broken), 0.0)
+            rule(TaskEvidence.of_predictions(task, broken))

@@ -85,7 +85,14 @@ def write_audit(run: Path, given: Predictions, each: int = 11) -> pd.DataFrame:
             "id": given.ids[-rank],
             "given": found.names[0],
             "suggested": found.names[1],
-            "reason": f"the sum; first reason {rank} <i>of</i> {task}; second reason; third; fourth; fifth",
+            "reason": [
+                "the sum",
+                f"first reason {rank} <i>of</i> {task}",
+                "2; 2",
+                "third",
+                "fourth",
+                "fifth",
+            ],
         }
         for task, found in given.tasks.items()
         for rank in range(1, each + 1)
@@ -295,6 +302,7 @@ def test_the_first_candidates_of_the_audit_are_shown_in_order_with_their_reasons
         assert not any(reason in shown for reason in reasons[8:])
     assert shown.count("The first 8 of 11.") == 3 and shown.count("<img ") == 24
     assert "the sum" not in shown and "fourth" in shown and "fifth" not in shown
+    assert shown.count("<li>2; 2</li>") == 24
     assert "candidates for review, not errors" in shown
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_distances
 
 from morelli.errors import DataError, UsageError
-from morelli.evaluation.audit.evidence import Column, Shared, TaskEvidence
+from morelli.evaluation.audit.evidence import Column, SharedEvidence, TaskEvidence
 from morelli.evaluation.audit.rules import RULES, Rule, parse_rule
 from morelli.evaluation.audit.uncertainty import entropy, given_probability, normalised_entropy, per_class
 from morelli.evaluation.predictions import TaskPredictions
@@ -39,7 +41,7 @@ def planted(
     return task, embedding.astype(np.float32), wrong
 
 
-def case_of(task: TaskPredictions, embedding: np.ndarray) -> TaskEvidence:
+def evidence_of(task: TaskPredictions, embedding: np.ndarray) -> TaskEvidence:
     """With a second opinion, and an artist who nearly always works in one class."""
     rng = np.random.default_rng(1)
     works = len(task.labels)
@@ -48,7 +50,7 @@ def case_of(task: TaskPredictions, embedding: np.ndarray) -> TaskEvidence:
     second = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
     artist = np.where(rng.random(works) < 0.97, true, rng.integers(0, len(task.names), works))
     others = {"artist": Column(artist.astype(np.int64), [f"a{k}" for k in range(len(task.names))])}
-    return TaskEvidence("style", task, Shared(embedding, np.arange(works)), second, others)
+    return TaskEvidence("style", task, SharedEvidence(embedding, np.arange(works)), second, others)
 
 
 def of(labels: list[int], probabilities: list[list[float]]) -> TaskPredictions:
@@ -59,24 +61,24 @@ def of(labels: list[int], probabilities: list[list[float]]) -> TaskPredictions:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_every_rule_scores_flags_and_leaves_its_input_alone(rule: Rule) -> None:
     task, embedding, _ = planted()
-    case = case_of(task, embedding)
-    assert case.second is not None
-    for array in (task.labels, task.probabilities, embedding, case.second):
+    evidence = evidence_of(task, embedding)
+    assert evidence.second_opinion is not None
+    for array in (task.labels, task.probabilities, embedding, evidence.second_opinion):
         array.flags.writeable = False
-    verdicts = rule.of_case(case, top=25)
-    assert verdicts.score.shape == verdicts.flagged.shape == (600,)
-    assert verdicts.score.dtype == np.float64 and verdicts.flagged.dtype == bool
-    judged = ~np.isnan(verdicts.score)
-    assert 0 < verdicts.flagged.sum() < judged.sum()
-    assert not verdicts.flagged[~judged].any()
+    output = rule.judge(evidence, top=25)
+    assert output.score.shape == output.flagged.shape == (600,)
+    assert output.score.dtype == np.float64 and output.flagged.dtype == bool
+    judged = ~np.isnan(output.score)
+    assert 0 < output.flagged.sum() < judged.sum()
+    assert not output.flagged[~judged].any()
     # higher is more suspicious: what is flagged stands above all that is not
-    assert verdicts.score[verdicts.flagged].min() >= verdicts.score[judged & ~verdicts.flagged].max()
+    assert output.score[output.flagged].min() >= output.score[judged & ~output.flagged].max()
 
 
 @pytest.mark.parametrize("name", [*LABEL_RULES, "centroid"])
 def test_rules_that_read_the_label_rank_planted_wrong_labels_far_above_chance(name: str) -> None:
     task, embedding, wrong = planted()
-    score = RULES[name].of_case(case_of(task, embedding)).score
+    score = RULES[name].judge(evidence_of(task, embedding)).score
     assert roc_auc_score(wrong[task.known], score[task.known]) > 0.9
     assert np.isnan(score[~task.known]).all() and not np.isnan(score[task.known]).any()
 
@@ -85,7 +87,7 @@ def test_rules_that_read_the_label_rank_planted_wrong_labels_far_above_chance(na
 def test_rules_that_need_no_label_do_not_look_at_it(name: str) -> None:
     task, _, _ = planted()
     blind = TaskPredictions(task.names, np.full_like(task.labels, -1), task.probabilities)
-    seen, unseen = RULES[name].verdicts(task), RULES[name].verdicts(blind)
+    seen, unseen = RULES[name].judge_predictions(task), RULES[name].judge_predictions(blind)
     np.testing.assert_array_equal(seen.score, unseen.score)
     np.testing.assert_array_equal(seen.flagged, unseen.flagged)
     assert not np.isnan(seen.score).any()
@@ -95,7 +97,7 @@ def test_the_entropy_is_scipys_divided_by_that_of_even_odds() -> None:
     task, _, _ = planted()
     truth = scipy_entropy(task.probabilities.astype(np.float64), axis=1)
     np.testing.assert_allclose(entropy(task.probabilities), truth, atol=1e-6)
-    score = RULES["entropy"].verdicts(task).score
+    score = RULES["entropy"].judge_predictions(task).score
     np.testing.assert_allclose(score, truth / np.log(6), atol=1e-6)
 
 
@@ -108,7 +110,7 @@ def test_the_entropy_of_certainty_is_nothing_of_even_odds_one_and_of_one_class_n
 
 def test_a_rule_without_a_threshold_flags_the_highest_and_of_equals_the_first() -> None:
     task = of([0] * 5, [[0.9, 0.1], [0.6, 0.4], [0.5, 0.5], [0.6, 0.4], [0.6, 0.4]])
-    flagged = {top: RULES["entropy"].verdicts(task, top=top).flagged for top in (1, 3, 99)}
+    flagged = {top: RULES["entropy"].judge_predictions(task, top=top).flagged for top in (1, 3, 99)}
     assert list(np.flatnonzero(flagged[1])) == [2]
     assert list(np.flatnonzero(flagged[3])) == [1, 2, 3]
     assert flagged[99].all()
@@ -116,31 +118,31 @@ def test_a_rule_without_a_threshold_flags_the_highest_and_of_equals_the_first() 
 
 def test_the_given_label_is_flagged_strictly_below_the_threshold() -> None:
     task = of([0, 0, 1, -1], [[0.3, 0.7], [0.29, 0.71], [0.8, 0.2], [0.1, 0.9]])
-    verdicts = RULES["given-label<0.3"].verdicts(task)
-    assert verdicts.score[:3] == pytest.approx([0.7, 0.71, 0.8]) and np.isnan(verdicts.score[3])
-    assert list(verdicts.flagged) == [False, True, True, False]
+    output = RULES["given-label<0.3"].judge_predictions(task)
+    assert output.score[:3] == pytest.approx([0.7, 0.71, 0.8]) and np.isnan(output.score[3])
+    assert list(output.flagged) == [False, True, True, False]
     # 0.7 as a float32 is a little less than 0.7, and yet not below it
-    assert not parse_rule("given-label<0.7").verdicts(of([1], [[0.3, 0.7]])).flagged.any()
-    assert list(parse_rule("given-label<0.25").verdicts(task).flagged) == [False, False, True, False]
+    assert not parse_rule("given-label<0.7").judge_predictions(of([1], [[0.3, 0.7]])).flagged.any()
+    assert list(parse_rule("given-label<0.25").judge_predictions(task).flagged) == [False, False, True, False]
 
 
 def test_the_highest_probability_is_flagged_strictly_below_the_threshold() -> None:
     task = of([0, -1, 0], [[0.6, 0.4], [0.45, 0.55], [0.1, 0.9]])
-    verdicts = RULES["max-softmax<0.6"].verdicts(task)
-    assert verdicts.score == pytest.approx([0.4, 0.45, 0.1])
-    assert list(verdicts.flagged) == [False, True, False]
+    output = RULES["max-softmax<0.6"].judge_predictions(task)
+    assert output.score == pytest.approx([0.4, 0.45, 0.1])
+    assert list(output.flagged) == [False, True, False]
 
 
 def test_wrong_and_unsure_needs_both() -> None:
     rows = [[0.45, 0.3, 0.25], [0.45, 0.3, 0.25], [0.9, 0.05, 0.05], [0.5, 0.3, 0.2], [0.4, 0.3, 0.3]]
-    verdicts = RULES["wrong-and-unsure<0.5"].verdicts(of([1, 0, 1, 1, -1], rows))
-    assert verdicts.score[:4] == pytest.approx([0.55, 0, 0.1, 0.5]) and np.isnan(verdicts.score[4])
-    assert list(verdicts.flagged) == [True, False, False, False, False]
+    output = RULES["wrong-and-unsure<0.5"].judge_predictions(of([1, 0, 1, 1, -1], rows))
+    assert output.score[:4] == pytest.approx([0.55, 0, 0.1, 0.5]) and np.isnan(output.score[4])
+    assert list(output.flagged) == [True, False, False, False, False]
 
 
 def test_the_centroid_leaves_the_work_itself_out() -> None:
     task, embedding, _ = planted(works=80, classes=4)
-    score = RULES["centroid"].verdicts(task, embedding).score
+    score = RULES["centroid"].judge_predictions(task, embedding).score
     for row in np.flatnonzero(task.known):
         others = (task.labels == task.labels[row]) & (np.arange(80) != row)
         mean = embedding[others].astype(np.float64).mean(axis=0)
@@ -150,17 +152,17 @@ def test_the_centroid_leaves_the_work_itself_out() -> None:
 def test_a_class_of_one_work_has_no_centroid_and_a_zero_vector_is_at_distance_one() -> None:
     task = of([0, 1, 1, 1, -1], [[0.5, 0.5]] * 5)
     embedding = np.array([[1, 0], [0, 1], [0, 2], [0, 0], [1, 1]], np.float32)
-    verdicts = RULES["centroid"].verdicts(task, embedding, top=5)
-    assert verdicts.score == pytest.approx([np.nan, 0, 0, 1, np.nan], nan_ok=True)
-    assert list(verdicts.flagged) == [False, True, True, True, False]
+    output = RULES["centroid"].judge_predictions(task, embedding, top=5)
+    assert output.score == pytest.approx([np.nan, 0, 0, 1, np.nan], nan_ok=True)
+    assert list(output.flagged) == [False, True, True, True, False]
 
 
 def test_the_centroid_says_what_is_wrong_with_the_embedding() -> None:
     task = of([0, 0], [[0.5, 0.5]] * 2)
     with pytest.raises(DataError, match="no embedding, which the rule centroid needs"):
-        RULES["centroid"].verdicts(task)
+        RULES["centroid"].judge_predictions(task)
     with pytest.raises(DataError, match="not a number"):
-        RULES["centroid"].verdicts(task, np.array([[np.nan, 0], [1, 0]], np.float32))
+        RULES["centroid"].judge_predictions(task, np.array([[np.nan, 0], [1, 0]], np.float32))
 
 
 def test_a_rule_is_found_by_its_name_with_or_without_a_threshold() -> None:
@@ -196,7 +198,7 @@ def test_a_rule_that_does_not_exist_is_refused_with_the_list_of_those_that_do(te
 
 def test_the_table_by_class_is_that_of_pandas() -> None:
     task, _, _ = planted()
-    flagged = RULES["given-label<0.3"].verdicts(task).flagged
+    flagged = RULES["given-label<0.3"].judge_predictions(task).flagged
     works = pd.DataFrame({"label": task.labels, "answer": task.predicted, "flagged": flagged})
     works["confidence"] = task.confidence
     works["entropy"] = scipy_entropy(task.probabilities.astype(np.float64), axis=1)
@@ -232,24 +234,47 @@ def test_the_table_by_class_of_a_hand_worked_case() -> None:
 def test_without_a_known_label_the_table_by_class_is_empty_and_only_label_free_rules_judge() -> None:
     task = of([-1, -1], [[0.5, 0.5], [0.9, 0.1]])
     for name, rule in RULES.items():
-        case = case_of(task, np.ones((2, 3), np.float32))
-        verdicts = rule.of_case(case)
-        assert np.isnan(verdicts.score).all() == (name not in LABEL_FREE)
-        table = per_class(task, verdicts.flagged)
+        evidence = evidence_of(task, np.ones((2, 3), np.float32))
+        output = rule.judge(evidence)
+        assert np.isnan(output.score).all() == (name not in LABEL_FREE)
+        table = per_class(task, output.flagged)
         assert table.empty and "error_rate" in table.columns
 
 
 def test_only_works_among_those_asked_for_are_flagged_and_as_many() -> None:
     task, embedding, _ = planted()
-    case, among = case_of(task, embedding), np.arange(600) % 3 == 0
+    evidence, among = evidence_of(task, embedding), np.arange(600) % 3 == 0
     for rule in RULES.values():
-        everything, some = rule.of_case(case), rule.of_case(case, among=among)
+        everything, some = rule.judge(evidence), rule.judge(evidence, among=among)
         np.testing.assert_array_equal(some.score[among], everything.score[among])
         assert np.isnan(some.score[~among]).all() and not some.flagged[~among].any()
-        if everything.finding.flagged is None:
+        if everything.selected is None:
             assert some.flagged.sum() == 25
         else:
             np.testing.assert_array_equal(some.flagged, everything.flagged & among)
+
+
+def test_a_verified_label_is_never_suspected_and_a_work_with_one_may_still_be_unlike_the_others() -> None:
+    task, embedding, wrong = planted()
+    open_to_all = evidence_of(task, embedding)
+    verified = wrong & (np.arange(600) % 2 == 0)
+    evidence = replace(open_to_all, verified=verified)
+    assert verified.sum() > 10
+    for rule in RULES.values():
+        before, after = rule.judge(open_to_all), rule.judge(evidence)
+        if rule.question == "work":
+            np.testing.assert_array_equal(after.score, before.score)
+            assert after.counts() == before.counts() and after.counts()["verified"] == 0
+            continue
+        assert before.flagged[verified].any()
+        assert np.isnan(after.score[verified]).all() and not after.flagged[verified].any()
+        np.testing.assert_array_equal(np.isnan(after.score[~verified]), np.isnan(before.score[~verified]))
+        counts = after.counts()
+        assert counts["verified"] == verified.sum()
+        assert counts["judged"] == before.counts()["judged"] - verified.sum()
+        assert counts["share"] == after.flagged.sum() / counts["judged"]
+    some = RULES["margin"].judge(evidence, among=np.arange(600) < 300)
+    assert some.verified == verified[:300].sum()
 
 
 def test_each_rule_asks_one_of_the_two_questions_and_the_five_systems_need_no_cross_fitting() -> None:

@@ -135,6 +135,27 @@ def test_a_planted_artist_is_spelt_as_the_artists_other_works_are(
     assert noisy.table["artist_name"].tolist() == classes
 
 
+def test_verified_labels_are_taken_as_right_and_hide_no_planted_error(made: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"rates": (0.1,), "kinds": ("confusing",), "tasks": ["style"]}
+    given = job.crossfit(made["run"])
+    labels = given.predictions.tasks["style"].labels
+    labels[::25] = (labels[::25] + 1) % 4  # errors that were there before
+    given.collection.table["style"] = labels
+    unverified = self_test(made["run"], **options).tasks["style"]
+    assert unverified["given"]["verified"] == 0 and unverified["given"]["estimated"] > 0
+    before = unverified["settings"][0]["rules"]
+    assert before[ASIDE]["average_precision"] != before["combined"]["average_precision"]
+
+    given.collection.table["verified_style"] = True
+    verified = self_test(made["run"], **options).tasks["style"]
+    assert verified["given"]["verified"] == WORKS and verified["given"]["estimated"] == 0
+    assert made["fits"][-1].table.columns.str.startswith("verified_").sum() == 0
+    after = verified["settings"][0]["rules"]
+    # with every label right as it was, there is nothing to leave aside; all else is as without
+    assert after[ASIDE] == after["combined"]
+    assert {**after, ASIDE: None} == {**before, ASIDE: None}
+
+
 def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str, Any]) -> None:
     first = self_test(made["run"], rates=(0.1,), kinds=("symmetric",))
     assert len(made["fits"]) == 1 and set(first.tasks) == {"artist", "style"}
@@ -176,7 +197,7 @@ def test_where_a_rate_comes_to_no_work_the_figures_are_missing_and_said_to_be(
         {"kind": "symmetric", "rate": rate, "seed": 0, "rules": {"entropy": figures}}
         for rate, figures in ((0.01, nothing), (0.2, found))
     ]
-    given = {"labels": 5, "estimated": 0, "two_labels": 0}
+    given = {"labels": 5, "verified": 0, "estimated": 0, "two_labels": 0}
     for chosen in (settings, settings[:1]):
         summary = SelfTest(Path("x"), 2, 1, {"style": {"given": given, "settings": chosen}})
         assert summary.table["auroc"].dtype == np.float64
@@ -189,11 +210,11 @@ def test_where_a_rate_comes_to_no_work_the_figures_are_missing_and_said_to_be(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rates": (0.6,)}, "--rate 0.6: must be above 0 and at most 0.5"),
-        ({"rates": (0.0,)}, "--rate 0: must be above 0"),
-        ({"kinds": ("odd",)}, "--kind odd: must be one of symmetric, confusing"),
+        ({"rates": (0.6,)}, "rates: 0.6 must be above 0 and at most 0.5"),
+        ({"rates": (0.0,)}, "rates: 0 must be above 0"),
+        ({"kinds": ("odd",)}, "kinds: odd must be one of symmetric, confusing"),
         ({"tasks": ["genre"]}, "--task genre: not a task of this run; it has artist, style"),
-        ({"seeds": 0}, "--seeds 0: must be at least 1"),
+        ({"seeds": 0}, "seeds: 0 must be at least 1"),
         ({"folds": 1}, "--folds 1: must be from 2 to 50"),
     ],
 )

@@ -17,17 +17,17 @@ Split = Annotated[str, typer.Option(help="train, val, test or all, as evaluated 
 def audit(
     run: Annotated[Path, typer.Argument(help="A run (made by morelli train).")],
     rule: Annotated[
-        str, typer.Option(help="combined, or any other rule; a wrong name lists them all.")
-    ] = "combined",
+        str | None, typer.Option(help="combined unless given; a wrong name lists all rules.")
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(help="train, val, test or all; else test for a public system's rule, or all."),
     ] = None,
     task: Annotated[list[str], typer.Option(help="Only this task; may be repeated.")] = [],  # noqa: B006
-    top: Annotated[int, typer.Option(help="Works in a gallery.")] = 25,
+    top: Annotated[int | None, typer.Option(help="Works in a gallery; default 25.")] = None,
     folds: Annotated[int | None, typer.Option(help="Of the cross-fit; default 5.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Of each fold; default the recipe's, at most 6.")] = None,
-    test_itself: Annotated[
+    self_test: Annotated[
         bool, typer.Option("--self-test", help="Plant known errors and measure every rule.")
     ] = False,
     as_json: AsJson = False,
@@ -36,14 +36,26 @@ def audit(
 
     Example: morelli audit run --task style --top 25
     """
-    if test_itself:
-        from morelli.jobs.self_test import self_test
+    if self_test:
+        _refuse_beside_self_test({"--rule": rule, "--split": split, "--top": top})
+        from morelli.jobs.self_test import self_test as run_self_test
 
-        result(self_test(run, tasks=task or None, folds=folds, epochs=epochs), as_json)
+        result(run_self_test(run, tasks=task or None, folds=folds, epochs=epochs), as_json)
         return
+    from morelli.jobs.audit import TOP
     from morelli.jobs.audit import audit as run_audit
 
-    result(run_audit(run, rule, split, top, task or None, folds, epochs), as_json)
+    top = TOP if top is None else top
+    result(run_audit(run, rule or "combined", split, top, task or None, folds, epochs), as_json)
+
+
+def _refuse_beside_self_test(options: dict[str, Any]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: not beside --self-test, which measures every rule on the whole collection; leave "
+            f"{'it' if len(given) == 1 else 'them'} out"
+        )
 
 
 @command

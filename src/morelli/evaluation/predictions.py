@@ -70,6 +70,10 @@ class TaskPredictions:
         """Which works have a known label, (N,)."""
         return self.labels >= 0
 
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> TaskPredictions:
+        """The predictions of some works."""
+        return TaskPredictions(self.names, self.labels[rows], self.probabilities[rows])
+
 
 @dataclass(frozen=True, repr=False)
 class Predictions:

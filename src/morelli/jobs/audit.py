@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from morelli.collection.splits import check_split
 from morelli.errors import DataError, RunError, UsageError
 from morelli.evaluation import predictions as predictions_file
 from morelli.evaluation.audit.evidence import TaskEvidence
-from morelli.evaluation.audit.rules import RULES, Rule, Verdicts, parse_rule
-from morelli.evaluation.audit.uncertainty import given_probability
-from morelli.evaluation.predictions import TaskPredictions
+from morelli.evaluation.audit.rules import RULES, Rule, parse_rule
+from morelli.evaluation.predictions import Predictions
 from morelli.files import AnyPath, as_path, explain_os_error, read_json
-from morelli.jobs.audit_files import Judged, Part, texts, write_audit
+from morelli.jobs.audit_files import scores_of, write_audit
 from morelli.jobs.crossfit import check_options, crossfit
 from morelli.jobs.results.audit import Audit
-from morelli.report.figures.style import display_name
-from morelli.report.sections.reasons import reason
+from morelli.report.sections.samples import collection_of
 from morelli.run import Run
 
-MOST_TILES = 100
-UNLIKE = "knn-distance"  # answers the other question beside a rule that suspects labels
+TOP = 25  # works that a rule without a threshold flags
+MAX_TILES = 100  # works shown of a task
+OUTLIER_RULE = "knn-distance"  # answers the other question beside a rule about labels
 
 
 def audit(
     run: AnyPath,
     rule: str = "combined",
     split: str | None = None,
-    top: int = 25,
+    top: int = TOP,
     tasks: Sequence[str] | None = None,
     folds: int | None = None,
     epochs: int | None = None,
@@ -53,8 +53,11 @@ def audit(
     without a threshold flags. ``tasks`` are all unless given. Where the collection cannot be opened there are no
     pictures.
 
-    Raises :class:`UsageError` for an unknown rule, split or task and a ``top`` below 1, :class:`RunError` where the
-    split was not evaluated and :class:`DataError` where a file is damaged.
+    A rule about labels does not judge works whose label a person verified; the result counts them.
+
+    Raises :class:`UsageError` for an unknown rule, split or task, a ``top`` below 1, and ``folds`` or ``epochs`` where
+    nothing is cross-fitted, :class:`RunError` where the split was not evaluated and :class:`DataError` where a file is
+    damaged.
 
     >>> import morelli
     >>> audit = morelli.audit("run", "given-label<0.3")
@@ -69,49 +72,72 @@ def audit(
         raise UsageError(f"--top {top}: must be at least 1")
     check_options(folds, epochs)
     _check_tasks(run, tasks)
-    works, cases = _works(run, chosen, split, folds, epochs)
+    works, evidence = _gather(run, chosen, split, folds, epochs)
+    evidence = {name: evidence[name] for name in _tasks(evidence, tasks)}
     rules = [chosen]
     if chosen.cross_fit and chosen.question == "label":
-        rules.append(RULES[UNLIKE])
-    wanted = _tasks(cases, tasks)
+        rules.append(RULES[OUTLIER_RULE])
+    among = works["among"].to_numpy()
     try:
-        parts = [Part(each, [_judge(works, cases[name], each, top) for name in wanted]) for each in rules]
+        outputs = [
+            (each, {name: each.judge(of_task, top, among) for name, of_task in evidence.items()})
+            for each in rules
+        ]
     except DataError as error:
         name = "crossfit" if chosen.cross_fit else split
         raise DataError(f"{Run(run).predictions_file(name)}: {error}") from None
     folder = Run(run).audit_folder(re.sub(r"[^a-z0-9.]+", "-", chosen.name), split)
-    fitted = bool(works["fitted"].any())
     try:
-        write_audit(run, folder, split, works[works["among"]], parts, min(top, MOST_TILES), fitted)
+        write_audit(run, folder, split, works, evidence, outputs, min(top, MAX_TILES))
     except OSError as error:
         raise explain_os_error(error) from None
-    counts = {each.name: each.counts() for each in parts[0].judged}
+    counts = {name: output.counts() for name, output in outputs[0][1].items()}
     return Audit.from_dict({"rule": chosen.name, "split": split, "folder": folder, "tasks": counts})
 
 
-def _works(
+def _gather(
     run: Path, rule: Rule, split: str, folds: int | None, epochs: int | None
 ) -> tuple[pd.DataFrame, dict[str, TaskEvidence]]:
     """The works that are read (``id, path``; ``among``, whether they are of the split; ``fitted``, whether by
-    cross-fitting), and the case of each task."""
+    cross-fitting), and the evidence on each task."""
     if not run.is_dir():
         raise RunError(f"{run}: no such run; give a folder that morelli train made")
     file = Run(run).predictions_file(split)
     if rule.cross_fit or (split in ("train", "all") and not file.is_file() and Run(run).model_file.is_file()):
-        made = crossfit(run, folds, epochs)
-        among = np.zeros(len(made.predictions), bool)
-        among[made.collection.rows(split)] = True
-        columns = {"id": made.predictions.ids, "path": made.predictions.paths, "among": among}
-        return pd.DataFrame(columns).assign(fitted=True), made.cases()
+        fit = crossfit(run, folds, epochs)
+        among = np.zeros(len(fit.predictions), bool)
+        among[fit.collection.rows(split)] = True
+        columns = {"id": fit.predictions.ids, "path": fit.predictions.paths, "among": among}
+        return pd.DataFrame(columns).assign(fitted=True), fit.evidence()
+    if folds is not None or epochs is not None:
+        option = "--folds" if folds is not None else "--epochs"
+        raise UsageError(
+            f"{option}: the rule {rule.name} reads {file.name}, which is not cross-fitted; leave it out, or give a "
+            "rule such as combined"
+        )
     if not file.is_file():
         raise RunError(f"{file}: not there; run morelli evaluate {run} --split {split} first")
     predictions = predictions_file.read(file)
     works = pd.DataFrame({"id": predictions.ids, "path": predictions.paths})
-    cases = {
-        name: TaskEvidence.plain(task, predictions.embedding, name)
+    verified = _verified(run, split, predictions)
+    evidence = {
+        name: replace(TaskEvidence.of_predictions(task, predictions.embedding, name), verified=verified[name])
         for name, task in predictions.tasks.items()
     }
-    return works.assign(among=True, fitted=False), cases
+    return works.assign(among=True, fitted=False), evidence
+
+
+def _verified(run: Path, split: str, predictions: Predictions) -> dict[str, NDArray[np.bool_]]:
+    """Which labels of each task a person verified, (N,), by the collection that was scored; none where it is gone. A
+    label that is another one there now was not verified."""
+    collection = collection_of(run, scores_of(run, split), predictions.ids)
+    if collection is None:
+        return {name: np.zeros(len(predictions), bool) for name in predictions.tasks}
+    rows = pd.Index(collection.table["id"].astype(str)).get_indexer(pd.Index(predictions.ids))
+    return {
+        name: collection.verified(name)[rows] & (collection.labels(name, task.names)[rows] == task.labels)
+        for name, task in predictions.tasks.items()
+    }
 
 
 def _check_tasks(run: Path, wanted: Sequence[str] | None) -> None:
@@ -123,59 +149,8 @@ def _check_tasks(run: Path, wanted: Sequence[str] | None) -> None:
             raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(there)}")
 
 
-def _tasks(cases: dict[str, TaskEvidence], wanted: Sequence[str] | None) -> list[str]:
+def _tasks(evidence: dict[str, TaskEvidence], wanted: Sequence[str] | None) -> list[str]:
     for task in wanted or ():
-        if task not in cases:
-            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(cases)}")
-    return list(dict.fromkeys(wanted or cases))
-
-
-def _judge(works: pd.DataFrame, case: TaskEvidence, rule: Rule, top: int) -> Judged:
-    among = works["among"].to_numpy()
-    verdicts = rule.of_case(case, top, None if among.all() else among)
-    task = case.task
-    shown = TaskPredictions(task.names, task.labels[among], task.probabilities[among])
-    candidates = _candidates(works, case, verdicts, rule)
-    return Judged(case.name, shown, verdicts.score[among], verdicts.flagged[among], candidates)
-
-
-def _candidates(works: pd.DataFrame, case: TaskEvidence, verdicts: Verdicts, rule: Rule) -> pd.DataFrame:
-    """The flagged works of one task, most suspicious first; of equals the first of the file."""
-    task, flagged = case.task, np.flatnonzero(verdicts.flagged)
-    rows = flagged[np.argsort(-verdicts.score[flagged], kind="stable")]
-    vocabulary = np.array([*task.names, None], dtype=object)
-    suggested = verdicts.finding.suggested
-    columns = {
-        "rank": np.arange(1, len(rows) + 1),
-        "task": texts([case.name] * len(rows)),
-        "id": texts(works["id"].iloc[rows]),
-        "path": texts(works["path"].iloc[rows]),
-        "given": texts(vocabulary[task.labels[rows]]),
-        "suggested": texts([None] * len(rows) if suggested is None else vocabulary[suggested[rows]]),
-        "answer": texts(vocabulary[task.predicted[rows]]),
-        "confidence": task.confidence[rows].astype(np.float64),
-        "p_given": given_probability(task)[rows].astype(np.float64),
-        "score": verdicts.score[rows],
-    }
-    table = pd.DataFrame(columns)
-    more = [reason(rule.kind, case, verdicts.finding, int(row)) for row in rows]
-    said = [_reason(rule, work, words) for work, words in zip(table.to_dict("records"), more, strict=True)]
-    return table.assign(reason=texts(said))
-
-
-def _reason(rule: Rule, work: dict[str, Any], more: str) -> str:
-    """Why a work is a candidate, in words."""
-    if rule.kind == "combined":
-        return more
-    answer = display_name(work["answer"])
-    parts = [rule.measure.format(score=work["score"])] if rule.measure else []
-    parts += [more] if more else []
-    if pd.isna(work["given"]):
-        parts.append(f"no label is given; the network says {answer} with {work['confidence']:.2f}")
-    elif work["given"] == work["answer"]:
-        parts.append(f"the network says {answer}, as given, with {work['confidence']:.2f}")
-    else:
-        given = display_name(work["given"])
-        parts.append(f"given {given} has probability {work['p_given']:.2f}")
-        parts.append(f"the network says {answer} with {work['confidence']:.2f}")
-    return "; ".join(parts)
+        if task not in evidence:
+            raise UsageError(f"--task {task}: not a task of this run; it has {', '.join(evidence)}")
+    return list(dict.fromkeys(wanted or evidence))

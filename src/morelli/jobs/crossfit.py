@@ -15,7 +15,7 @@ from morelli.collection.collection import Collection
 from morelli.console import say
 from morelli.errors import DataError, MorelliError, StoppedError, UsageError
 from morelli.evaluation import predictions as predictions_file
-from morelli.evaluation.audit.evidence import TaskEvidence, cases
+from morelli.evaluation.audit.evidence import TaskEvidence, gather_evidence
 from morelli.evaluation.calibration.temperature import apply_temperature, fit_temperature
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.files import atomic_write, explain_os_error, read_json, write_json
@@ -35,10 +35,12 @@ class CrossFit:
     second: Predictions
     facts: dict[str, Any]
 
-    def cases(self) -> dict[str, TaskEvidence]:
+    def evidence(self) -> dict[str, TaskEvidence]:
         """Each task's predictions with all the evidence of the collection."""
         second = {name: task.probabilities for name, task in self.second.tasks.items()}
-        return cases(self.predictions, self.collection.table, self.collection.vocabularies, second)
+        collection = self.collection
+        verified = {name: collection.verified(name) for name in self.predictions.tasks}
+        return gather_evidence(self.predictions, collection.table, collection.vocabularies, second, verified)
 
 
 def crossfit(run: Path, folds: int | None = None, epochs: int | None = None) -> CrossFit:

@@ -1,7 +1,7 @@
-"""A case: one task's predictions with all else that speaks for or against its labels.
+"""The evidence about the labels of one task: its predictions, and all else that speaks for or against them.
 
-Cross-task evidence is what the other labels say: a style that nobody else gave this artist, or a year in which
-nobody painted so. Each work is left out of the counts that judge it, and so are near-duplicates of it.
+Cross-task evidence is what the other labels make probable: a style that nobody else gave this artist, or a year in
+which nobody painted so. Each work is left out of the counts that judge it, and so are near-duplicates of it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morelli.evaluation.audit.neighbours import Neighbours, nearest_works, votes
+from morelli.evaluation.audit.neighbours import Neighbours, nearest_works, neighbour_votes
 from morelli.evaluation.predictions import Predictions, TaskPredictions
+from morelli.recipe import TASKS
 
-TASKS = ("artist", "style", "genre")
-_YEARS = ("year", "date", "completion_year")
-_BANDWIDTH, _REACH = 10.0, 40  # years
-_LATEST = 5000  # a number beyond is no year
-_FLOOR = 1e-6
+YEAR_COLUMNS = ("year", "date", "completion_year")
+BANDWIDTH = 10.0  # years, the standard deviation of the kernel
+MAX_YEARS_APART = 40  # beyond, the kernel is 0
+MAX_YEAR = 5000  # a larger number is no year
+MIN_PROBABILITY = 1e-6  # so that no opinion is infinite
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Column:
     names: list[str]
 
 
-class Shared:
-    """What the cases of several tasks have in common: the embedding, and the neighbours, sought once."""
+class SharedEvidence:
+    """What the tasks of the same N works share: the embedding (N, D), the groups of near-duplicates (N,), and the
+    nearest works, which are searched for once."""
 
     def __init__(self, embedding: NDArray[np.floating] | None, groups: NDArray[np.integer]) -> None:
         self.embedding, self.groups = embedding, groups
@@ -45,31 +47,42 @@ class Shared:
 
 @dataclass(frozen=True)
 class TaskEvidence:
-    """One task of N works: its ``name`` and predictions; the ``second`` opinion, probabilities (N, K); the ``others``,
-    labels of other tasks by name; ``years`` (N,), NaN unknown. Parts that are missing say nothing."""
+    """One task of N works: its ``name`` and predictions; the ``second_opinion``, probabilities (N, K) of a small second
+    classifier; the ``others``, labels of other tasks by name; ``years`` (N,), NaN unknown; and which labels a person
+    ``verified`` (N,), none unless given. Evidence that is missing has no part in any opinion."""
 
     name: str
     task: TaskPredictions
-    shared: Shared
-    second: NDArray[np.float32] | None = None
+    shared: SharedEvidence
+    second_opinion: NDArray[np.float32] | None = None
     others: Mapping[str, Column] = field(default_factory=dict)
     years: NDArray[np.float64] | None = None
+    verified: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        if not len(self.verified):
+            object.__setattr__(self, "verified", np.zeros(len(self.task.labels), bool))
 
     @classmethod
-    def plain(
+    def of_predictions(
         cls, task: TaskPredictions, embedding: NDArray[np.floating] | None = None, name: str = ""
     ) -> TaskEvidence:
-        """A case of which nothing is known beside the predictions."""
-        return cls(name, task, Shared(embedding, np.arange(len(task.labels))))
+        """The evidence of predictions alone."""
+        return cls(name, task, SharedEvidence(embedding, np.arange(len(task.labels))))
 
     @cached_property
-    def judged(self) -> NDArray[np.bool_]:
-        """Works that a label rule can judge (N,): the label is known, and so carried by some work that is not the
-        same picture; of a class of one nothing can be learned."""
+    def comparable(self) -> NDArray[np.bool_]:
+        """Works whose label can be compared with others of its class (N,): it is known, and carried by some work that
+        is not the same picture; of a class of one nothing can be learned."""
         labels = self.task.labels
         pairs = np.unique(np.stack([labels, self.shared.groups]), axis=1)
         groups = np.bincount(pairs[0][pairs[0] >= 0], minlength=len(self.task.names))
         return (labels >= 0) & (groups[np.maximum(labels, 0)] > 1)
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """Works whose label is in question (N,): it can be compared, and no person verified it."""
+        return self.comparable & ~self.verified
 
     @cached_property
     def prior(self) -> NDArray[np.float64]:
@@ -79,44 +92,47 @@ class TaskEvidence:
 
     @cached_property
     def opinions(self) -> dict[str, NDArray[np.float32]]:
-        """What each source of evidence says of each class: log of its probability over the class's frequency, (N, K),
-        0 where it says nothing."""
-        said = {"network": self.task.probabilities}
-        if self.second is not None:
-            said["second opinion"] = self.second
+        """The opinion of each source of evidence: the logarithm of each class's probability over the class's
+        frequency, (N, K), 0 where the source has nothing on a work."""
+        probabilities = {"network": self.task.probabilities}
+        if self.second_opinion is not None:
+            probabilities["second opinion"] = self.second_opinion
         if self.shared.neighbours is not None:
-            said["neighbours"] = votes(self.shared.neighbours, self.task.labels, self.prior)
-        made = {name: self._ratio(probabilities) for name, probabilities in said.items()}
-        return made | self.cross
+            probabilities["neighbours"] = neighbour_votes(
+                self.shared.neighbours, self.task.labels, self.prior
+            )
+        return {name: self._log_ratio(values) for name, values in probabilities.items()} | self.cross_task
 
     @cached_property
-    def cross(self) -> dict[str, NDArray[np.float32]]:
+    def cross_task(self) -> dict[str, NDArray[np.float32]]:
         """The opinions that come from other labels and the year alone."""
         labels, groups = self.task.labels, self.shared.groups
-        made = {
-            name: self._ratio(other_label(labels, self.prior, other.values, groups))
+        opinions = {
+            name: self._log_ratio(other_label(labels, self.prior, other.values, groups))
             for name, other in self.others.items()
         }
         if self.years is not None and np.isfinite(self.years).any():
-            made["year"] = self._ratio(year(labels, self.prior, self.years, groups))
-        return made
+            opinions["year"] = self._log_ratio(year(labels, self.prior, self.years, groups))
+        return opinions
 
-    def _ratio(self, probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-        ratio = np.log(np.maximum(probabilities, _FLOOR, dtype=np.float32))
+    def _log_ratio(self, probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
+        ratio = np.log(np.maximum(probabilities, MIN_PROBABILITY, dtype=np.float32))
         ratio -= np.log(self.prior).astype(np.float32)
         return ratio
 
 
-def cases(
+def gather_evidence(
     predictions: Predictions,
     table: pd.DataFrame,
     vocabularies: Mapping[str, list[str]],
-    second: Mapping[str, NDArray[np.float32]] | None = None,
+    second_opinion: Mapping[str, NDArray[np.float32]] | None = None,
+    verified: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> dict[str, TaskEvidence]:
-    """A case for each task of ``predictions``, with the evidence of the collection's ``table``, whose rows are the
-    same works in the same order; ``vocabularies`` name its class numbers."""
+    """The evidence for each task of ``predictions``, with that of the collection's ``table``, whose rows are the same
+    works in the same order; ``vocabularies`` name its class numbers. The second opinion and the ``verified`` labels are
+    those of a task by name."""
     groups = table["group"].to_numpy(np.int64) if "group" in table else np.arange(len(table))
-    shared = Shared(predictions.embedding, groups)
+    shared = SharedEvidence(predictions.embedding, groups)
     columns = {name: _column(table, name, vocabularies) for name in TASKS}
     years = _years(table)
     return {
@@ -124,9 +140,10 @@ def cases(
             name,
             task,
             shared,
-            (second or {}).get(name),
+            (second_opinion or {}).get(name),
             {other: c for other, c in columns.items() if other != name and (c.values >= 0).any()},
             years,
+            (verified or {}).get(name, np.zeros(len(table), bool)),
         )
         for name, task in predictions.tasks.items()
     }
@@ -150,11 +167,11 @@ def other_label(
     probabilities = np.zeros((len(labels), len(prior)), np.float32)
     probabilities[values >= 0] = counts[values[values >= 0]]
     rows = np.flatnonzero(known)
-    # only groups of several works need more than the work itself taken away
-    alone = _alone(groups)
-    probabilities[rows[alone[rows]], labels[rows[alone[rows]]]] -= 1
-    crowd = np.flatnonzero(~alone & (values >= 0))
-    for _, members in pd.Series(crowd).groupby([groups[crowd], values[crowd]]):
+    # only groups of several works need more than the work itself subtracted
+    unique = _has_no_duplicate(groups)
+    probabilities[rows[unique[rows]], labels[rows[unique[rows]]]] -= 1
+    duplicated = np.flatnonzero(~unique & (values >= 0))
+    for _, members in pd.Series(duplicated).groupby([groups[duplicated], values[duplicated]]):
         inside = members.to_numpy()
         own = np.bincount(labels[inside][labels[inside] >= 0], minlength=len(prior))
         probabilities[inside] -= own.astype(np.float32)
@@ -178,13 +195,15 @@ def year(
     counts = np.zeros((last - first + 1, len(prior)))
     known = dated & (labels >= 0)
     np.add.at(counts, (whole[known] - first, labels[known]), 1)
-    kernel = _kernel(np.arange(-_REACH, _REACH + 1))
-    smooth = np.stack([np.convolve(np.pad(c, _REACH), kernel, mode="valid") for c in counts.T], axis=1)
+    kernel = _kernel(np.arange(-MAX_YEARS_APART, MAX_YEARS_APART + 1))
+    smooth = np.stack(
+        [np.convolve(np.pad(c, MAX_YEARS_APART), kernel, mode="valid") for c in counts.T], axis=1
+    )
     probabilities = np.zeros((len(labels), len(prior)), np.float32)
     probabilities[dated] = smooth[whole[dated] - first]
     probabilities[known, labels[known]] -= 1  # the kernel at its middle: the work itself
-    crowd = np.flatnonzero(dated & ~_alone(groups))
-    for _, members in pd.Series(crowd).groupby(groups[crowd]):
+    duplicated = np.flatnonzero(dated & ~_has_no_duplicate(groups))
+    for _, members in pd.Series(duplicated).groupby(groups[duplicated]):
         copies = members.to_numpy()
         inside = copies[known[copies]]
         weight = _kernel(whole[copies, None] - whole[inside])
@@ -194,7 +213,7 @@ def year(
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def _alone(groups: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _has_no_duplicate(groups: NDArray[np.integer]) -> NDArray[np.bool_]:
     """The works (N,) without a near-duplicate."""
     _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return sizes[places] == 1
@@ -202,7 +221,9 @@ def _alone(groups: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 def _kernel(apart: NDArray[np.integer]) -> NDArray[np.float32]:
     """How much a work counts that lies so many years away."""
-    return np.where(np.abs(apart) <= _REACH, np.exp(-0.5 * (apart / _BANDWIDTH) ** 2), 0).astype(np.float32)
+    return np.where(np.abs(apart) <= MAX_YEARS_APART, np.exp(-0.5 * (apart / BANDWIDTH) ** 2), 0).astype(
+        np.float32
+    )
 
 
 def _column(table: pd.DataFrame, name: str, vocabularies: Mapping[str, list[str]]) -> Column:
@@ -214,10 +235,10 @@ def _column(table: pd.DataFrame, name: str, vocabularies: Mapping[str, list[str]
 
 
 def _years(table: pd.DataFrame) -> NDArray[np.float64] | None:
-    """The years of works (N,), NaN unknown, by the first column of :data:`_YEARS` that holds any: a number, a date, or
-    a text such as "c. 1889-90", whose first four digits count. None where there is no such column."""
+    """The years of works (N,), NaN unknown, by the first column of :data:`YEAR_COLUMNS` that holds any: a number, a
+    date, or a text such as "c. 1889-90", whose first four digits count. None where there is no such column."""
     columns = {str(name).lower(): name for name in table}
-    for name in (columns[wanted] for wanted in _YEARS if wanted in columns):
+    for name in (columns[wanted] for wanted in YEAR_COLUMNS if wanted in columns):
         cells = table[name]
         if pd.api.types.is_datetime64_any_dtype(cells):
             years = cells.dt.year.to_numpy(np.float64)
@@ -225,7 +246,7 @@ def _years(table: pd.DataFrame) -> NDArray[np.float64] | None:
             numbers = pd.to_numeric(cells, errors="coerce")
             written = cells.astype("string").str.extract(r"(?<!\d)(\d{4})(?!\d)")[0].astype("Float64")
             years = numbers.astype("Float64").fillna(written).to_numpy(np.float64, na_value=np.nan)
-        years = np.where(np.abs(years) <= _LATEST, years, np.nan)
+        years = np.where(np.abs(years) <= MAX_YEAR, years, np.nan)
         if np.isfinite(years).any():
             return years
     return None

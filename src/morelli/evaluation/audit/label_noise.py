@@ -1,4 +1,4 @@
-"""Known errors: labels made wrong on purpose, and how well a ranking finds them."""
+"""Known errors: labels made wrong on purpose, and how well a ranking puts them first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy.stats import rankdata
 from morelli.collection.names import class_key
 from morelli.evaluation.predictions import TaskPredictions
 
-KINDS = ("symmetric", "confusing")
+NOISE_KINDS = ("symmetric", "confusing")
 # styles and genres that people take for one another, where both are there
-PAIRS = (
+CONFUSABLE_CLASSES = (
     ("Impressionism", "Post_Impressionism"),
     ("Early_Renaissance", "High_Renaissance"),
     ("Cubism", "Analytical_Cubism"),
@@ -23,9 +23,9 @@ PAIRS = (
 
 
 def confused_with(task: TaskPredictions) -> NDArray[np.int64]:
-    """For each class (K,) the other one that its works are most often taken for, by out-of-sample predictions; the
-    pairs of :data:`PAIRS` are each other's where both classes are there. A class that is never mistaken gets the one
-    with the highest mean probability, one without works the next class."""
+    """For each class (K,) the other one that its works are most often taken for, by out-of-sample predictions. Two
+    :data:`CONFUSABLE_CLASSES` get each other where both are there; a class that is never mistaken gets the one with the
+    highest mean probability, one without works the next class."""
     classes = len(task.names)
     known = np.flatnonzero(task.known)
     taken = np.zeros((classes, classes))
@@ -35,7 +35,7 @@ def confused_with(task: TaskPredictions) -> NDArray[np.int64]:
     np.fill_diagonal(taken, -1)
     other = taken.argmax(axis=1)
     numbers = {class_key(name): number for number, name in enumerate(task.names)}
-    for one, two in PAIRS:
+    for one, two in CONFUSABLE_CLASSES:
         a, b = numbers.get(class_key(one)), numbers.get(class_key(two))
         if a is not None and b is not None:
             other[a], other[b] = b, a
@@ -55,19 +55,19 @@ def inject_label_noise(
     Unknown labels stay unknown; with fewer than two classes nothing is planted.
     """
     rng = np.random.default_rng(list(seed))
-    made, planted = labels.astype(np.int32), np.zeros(len(labels), dtype=bool)
+    noisy, planted = labels.astype(np.int32), np.zeros(len(labels), dtype=bool)
     known = np.flatnonzero(labels >= 0)
     if classes < 2 or not len(known):
-        return made, planted
+        return noisy, planted
     rows = rng.choice(known, round(rate * len(known)), replace=False)
     moved = (labels[rows] + rng.integers(1, classes, len(rows))) % classes
-    made[rows] = moved if confused is None else confused[labels[rows]]
+    noisy[rows] = moved if confused is None else confused[labels[rows]]
     planted[rows] = True
-    return made, planted
+    return noisy, planted
 
 
 def measures(planted: NDArray[np.bool_], score: NDArray[np.floating]) -> dict[str, float | None]:
-    """How well ``score`` (N,) finds the ``planted`` works (N,): ``auroc``, ``average_precision``,
+    """How well ``score`` (N,) ranks the ``planted`` works (N,) first: ``auroc``, ``average_precision``,
     ``precision_at_100`` and ``precision_at_errors`` (at as many as there are errors). A work that the rule could not
     judge (NaN) is its least suspicious one. ``None`` where all works are planted, or none.
 
@@ -81,15 +81,15 @@ def measures(planted: NDArray[np.bool_], score: NDArray[np.floating]) -> dict[st
     below = ranks[planted].sum() - errors * (errors + 1) / 2
     values, places = np.unique(-lowest, return_inverse=True)
     hits, works = (np.bincount(places, weights=w, minlength=len(values)) for w in (planted, None))
-    found, taken = (np.cumsum(counts, dtype=np.float64) for counts in (hits, works))
+    errors_so_far, works_so_far = (np.cumsum(counts, dtype=np.float64) for counts in (hits, works))
     return {
         "auroc": float(below / (errors * (len(planted) - errors))),
-        "average_precision": float((hits / errors * found / taken).sum()),
-        "precision_at_100": _precision(found, taken, min(100, len(planted))),
-        "precision_at_errors": _precision(found, taken, errors),
+        "average_precision": float((hits / errors * errors_so_far / works_so_far).sum()),
+        "precision_at_100": _precision(errors_so_far, works_so_far, min(100, len(planted))),
+        "precision_at_errors": _precision(errors_so_far, works_so_far, errors),
     }
 
 
-def _precision(found: NDArray[np.float64], taken: NDArray[np.float64], count: int) -> float:
+def _precision(errors_so_far: NDArray[np.float64], works_so_far: NDArray[np.float64], count: int) -> float:
     """The share of errors among the first ``count`` works, those of equal score in any order."""
-    return float(np.interp(count, np.r_[0, taken], np.r_[0, found]) / count)
+    return float(np.interp(count, np.r_[0, works_so_far], np.r_[0, errors_so_far]) / count)

@@ -1,4 +1,4 @@
-"""Label suspicion: is the given label wrong? Each function judges a case by one kind of evidence.
+"""Label rules: is the given label wrong? Each function judges it by one kind of evidence, the last by all.
 
 The confident joint is that of Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
 Labels", JAIR 2021, as cleanlab computes it.
@@ -12,116 +12,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
-from morelli.evaluation.audit.combination import Combined, Finding, combine, label_error_score, pool
 from morelli.evaluation.audit.evidence import TaskEvidence
 from morelli.evaluation.audit.neighbours import neighbour_disagreement
-from morelli.evaluation.predictions import TaskPredictions
+from morelli.evaluation.audit.opinion_pool import (
+    best_other_class,
+    label_error_score,
+    pool_evidence,
+    pool_opinions,
+)
+from morelli.evaluation.audit.rule_output import RuleOutput, highest_scores
 
 
-def self_confidence(case: TaskEvidence, threshold: float) -> Finding:
+def self_confidence(evidence: TaskEvidence) -> RuleOutput:
     """1 − the probability of the given label."""
-    return _of_probabilities(case, case.task.probabilities, margin=False)
+    return _of_probabilities(evidence, evidence.task.probabilities, margin=False)
 
 
-def margin(case: TaskEvidence, threshold: float) -> Finding:
+def margin(evidence: TaskEvidence) -> RuleOutput:
     """The highest probability of another class, less that of the given one; from −1 to 1."""
-    return _of_probabilities(case, case.task.probabilities, margin=True)
+    return _of_probabilities(evidence, evidence.task.probabilities, margin=True)
 
 
-def second_opinion(case: TaskEvidence, threshold: float) -> Finding:
-    """As :func:`self_confidence`, by the second opinion."""
-    if case.second is None:
+def second_opinion(evidence: TaskEvidence) -> RuleOutput:
+    """As :func:`self_confidence`, by the second opinion: a small classifier of the features' means and deviations."""
+    if evidence.second_opinion is None:
         raise DataError("there is no second opinion here; audit with --split all, which makes one")
-    return _of_probabilities(case, case.second, margin=False)
+    return _of_probabilities(evidence, evidence.second_opinion, margin=False)
 
 
-def neighbours(case: TaskEvidence, threshold: float) -> Finding:
+def neighbours(evidence: TaskEvidence) -> RuleOutput:
     """The share of the nearest works, nearer ones counting more, that carry another label."""
-    if case.shared.neighbours is None:
+    if evidence.shared.neighbours is None:
         raise DataError("the predictions hold no embedding, which the rule neighbours needs; evaluate again")
-    score = neighbour_disagreement(case.shared.neighbours, case.task.labels)
-    score[~case.judged] = np.nan
-    return Finding(score)
+    score = neighbour_disagreement(evidence.shared.neighbours, evidence.task.labels)
+    score[~evidence.judged] = np.nan
+    return RuleOutput(score)
 
 
-def cross_task(case: TaskEvidence, threshold: float) -> Finding:
-    """What the other labels and the year say together against the given label."""
-    if not case.cross:
-        score = np.full(len(case.task.labels), np.nan)
-        return Finding(score)
-    combined = pool(case, case.cross)
-    says = np.any([np.ptp(said, axis=1) > 1e-6 for said in case.cross.values()], axis=0)
-    score = np.where(says, label_error_score(combined.log_probabilities, case), np.nan)
-    return Finding(score, None, best_other(case.task, combined))
+def cross_task(evidence: TaskEvidence) -> RuleOutput:
+    """The probability that the label is wrong by the other labels and the year together; NaN where they have nothing on
+    a work."""
+    if not evidence.cross_task:
+        return RuleOutput(np.full(len(evidence.task.labels), np.nan))
+    pool = pool_opinions(evidence, evidence.cross_task)
+    informed = np.any([np.ptp(opinion, axis=1) > 1e-6 for opinion in evidence.cross_task.values()], axis=0)
+    score = np.where(informed, label_error_score(pool, evidence), np.nan)
+    return RuleOutput(score, suggested=best_other_class(pool, evidence))
 
 
-def confident_joint(case: TaskEvidence, threshold: float) -> Finding:
-    """cleanlab's normalised margin with its class thresholds subtracted; flagged are as many works as its confident
+def confident_joint(evidence: TaskEvidence) -> RuleOutput:
+    """cleanlab's normalised margin with its class thresholds subtracted; selected are as many works as its confident
     joint estimates to be mislabelled.
 
     Classes that no work is labelled with are left out, for they have no threshold.
     """
-    score = np.full(len(case.task.labels), np.nan)
-    rows, labels, probabilities = _present(case, case.task.probabilities)
+    score = np.full(len(evidence.task.labels), np.nan)
+    rows, labels, probabilities = _comparable(evidence, evidence.task.probabilities)
     if probabilities.shape[1] > 1:
         from cleanlab.rank import get_label_quality_scores
 
         how: dict[str, Any] = {"method": "normalized_margin", "adjust_pred_probs": True}
         score[rows] = 1 - get_label_quality_scores(labels, probabilities, **how)
-    flagged = _highest(score, estimated_errors(case, case.task.probabilities))
-    return Finding(score, flagged, case.task.predicted)
+        score[evidence.verified] = np.nan
+    selected = highest_scores(score, estimated_errors(evidence, evidence.task.probabilities))
+    return RuleOutput(score, selected, evidence.task.predicted)
 
 
-def combined(case: TaskEvidence, threshold: float) -> Finding:
-    """All evidence in one ranking; flagged are as many as cleanlab's confident joint of the combined probabilities
-    estimates to be wrong."""
-    made = combine(case)
-    score = label_error_score(made.log_probabilities, case)
-    flagged = _highest(score, estimated_errors(case, np.exp(made.log_probabilities)))
-    return Finding(score, flagged, best_other(case.task, made), made)
+def combined(evidence: TaskEvidence) -> RuleOutput:
+    """All evidence in one ranking; selected are as many works as cleanlab's confident joint of the pooled probabilities
+    estimates to be mislabelled."""
+    pool = pool_evidence(evidence)
+    score = label_error_score(pool, evidence)
+    selected = highest_scores(score, estimated_errors(evidence, np.exp(pool.log_probabilities)))
+    return RuleOutput(score, selected, best_other_class(pool, evidence), pool)
 
 
-def estimated_errors(case: TaskEvidence, probabilities: NDArray[np.floating]) -> int:
-    """How many labels are wrong by the confident joint of probabilities (N, K); an estimate, not a count."""
-    _, labels, probabilities = _present(case, probabilities)
+def estimated_errors(evidence: TaskEvidence, probabilities: NDArray[np.floating]) -> int:
+    """How many labels are wrong by the confident joint of probabilities (N, K): an estimate, not a count. Labels that a
+    person verified are not among them."""
+    rows, labels, probabilities = _comparable(evidence, probabilities)
     if probabilities.shape[1] < 2:
         return 0
-    from cleanlab.count import num_label_issues
+    from cleanlab.filter import find_label_issues
 
-    return int(num_label_issues(labels, probabilities))
-
-
-def _highest(score: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    flagged = np.zeros(len(score), bool)
-    flagged[np.argsort(-score, kind="stable")[:count]] = True
-    return flagged & ~np.isnan(score)
+    wrong = find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
+    return int((wrong & ~evidence.verified[rows]).sum())
 
 
-def _of_probabilities(case: TaskEvidence, probabilities: NDArray[np.float32], margin: bool) -> Finding:
-    score, rows = np.full(len(probabilities), np.nan), np.flatnonzero(case.judged)
-    labels = case.task.labels[rows]
+def _of_probabilities(evidence: TaskEvidence, probabilities: NDArray[np.float32], margin: bool) -> RuleOutput:
+    score, rows = np.full(len(probabilities), np.nan), np.flatnonzero(evidence.judged)
+    labels = evidence.task.labels[rows]
     own = probabilities[rows, labels].astype(np.float64)
     score[rows] = 1 - own
     if margin:
         others = probabilities[rows]
         others[np.arange(len(rows)), labels] = -1
         score[rows] = others.max(axis=1, initial=-1.0) - own if others.shape[1] > 1 else np.nan
-    return Finding(score, None, probabilities.argmax(axis=1))
+    return RuleOutput(score, suggested=probabilities.argmax(axis=1))
 
 
-def _present(
-    case: TaskEvidence, probabilities: NDArray[np.floating]
+def _comparable(
+    evidence: TaskEvidence, probabilities: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The rows that can be judged, their labels and probabilities over the classes that they are labelled with."""
-    rows = np.flatnonzero(case.judged)
-    classes, labels = np.unique(case.task.labels[rows], return_inverse=True)
+    """The rows whose label can be compared, their labels and probabilities over the classes that they carry."""
+    rows = np.flatnonzero(evidence.comparable)
+    classes, labels = np.unique(evidence.task.labels[rows], return_inverse=True)
     kept = np.maximum(probabilities[np.ix_(rows, classes)].astype(np.float64), 1e-12)
     return rows, labels, kept / kept.sum(axis=1, keepdims=True)
-
-
-def best_other(task: TaskPredictions, made: Combined) -> NDArray[np.int64]:
-    """The class that speaks most against the given one, (N,); where none is given, the most probable."""
-    probabilities = made.log_probabilities.copy()
-    rows = np.flatnonzero(task.known)
-    probabilities[rows, task.labels[rows]] = -np.inf
-    return probabilities.argmax(axis=1)

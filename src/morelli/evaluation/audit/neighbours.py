@@ -1,4 +1,4 @@
-"""The nearest works of each work by its embedding, near-duplicates of itself left out, and how they vote."""
+"""The nearest works of each work by its embedding, near-duplicates of it left out, and their votes on its class."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from morelli.errors import DataError
+from morelli.evaluation.vectors import highest, unit_rows
 
 K = 40
 EXACT = 15_000  # up to here every pair is compared; beyond, only works of the nearest cells
-_SPARE = 10  # found beyond K, to replace near-duplicates
+_SPARE = 10  # searched for beyond K, to replace near-duplicates
 _SHARPNESS = 10.0  # a neighbour's vote grows by e for each tenth of cosine similarity
-_PRIOR = 2.0  # votes of the class frequencies, so that no class is impossible
-# beyond EXACT one cell in so many is looked through, by so many principal axes. Of the 40 nearest that finds nearly all
+_PRIOR_VOTES = 2.0  # votes of the class frequencies, so that no class is impossible
+# beyond EXACT one cell in so many is searched, by so many principal axes. Of the 40 nearest that finds nearly all
 # among 81,446 simulated works (benchmarks/scale.py); where cells tell less, among the 12,358 real ones, 94 % by the
 # neck's vectors and 84 % by those of the cross-fit, which are half whitened
-_SHARE, _AXES = 3, 256
-_BLOCK, _REFINED = 512, 32  # works compared at a time with the others, and with their candidates
-_THREADS = 8  # at most: each holds a block of similarities to a third of the works
+_CELLS_SEARCHED, _AXES = 3, 256
+_BLOCK, _REFINE_BLOCK = 512, 32  # works compared at a time with the others, and with their candidates
+_MAX_THREADS = 8  # each holds a block of similarities to a third of the works
 
 _Block = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
@@ -44,15 +44,15 @@ def nearest_works(
     """The ``k`` works nearest to each by cosine, those of its own group of near-duplicates (N,) left out; of equals
     the first.
 
-    Exact up to 15,000 works. Beyond, a third of the works is looked through, those of the nearest cells (inverted
+    Exact up to 15,000 works. Beyond, a third of the works is searched, those of the nearest cells (inverted
     lists: Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011), and some of the
     nearest are missed; the similarities are exact. Raises :class:`DataError` where a value is not finite.
     """
-    units = unit(embedding)
-    found = min(k + _SPARE, len(units))
+    units = unit_rows(embedding, np.float32)
+    count = min(k + _SPARE, len(units))
     rows = np.full((len(units), k), -1, np.int64)
     similarity = np.full((len(units), k), np.nan, np.float32)
-    for here, near, places in _likenesses(units, found, seed):
+    for here, near, places in _nearest_blocks(units, count, seed):
         other = groups[places] != groups[here, None]
         # those that stay, in their order, moved to the left
         order = np.argsort(~other, axis=1, kind="stable")[:, :k]
@@ -63,32 +63,32 @@ def nearest_works(
     return Neighbours(rows, similarity)
 
 
-def votes(
+def neighbour_votes(
     neighbours: Neighbours, labels: NDArray[np.integer], prior: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """What the nearest works say of each work's class: (N, K) probabilities.
+    """The probabilities (N, K) of each work's class by the labels of its nearest works.
 
     Nearer works count more; ``prior`` (K,), the frequency of the classes, has two votes. Works of unknown label do
     not vote.
     """
-    heard, weights = _weights(neighbours, labels)
+    labels_near, weights = _weights(neighbours, labels)
     counts = np.zeros((len(labels), len(prior)), np.float32)
     every = np.arange(len(labels))
-    for column in range(heard.shape[1]):
-        counts[every, np.maximum(heard[:, column], 0)] += weights[:, column]
+    for column in range(labels_near.shape[1]):
+        counts[every, np.maximum(labels_near[:, column], 0)] += weights[:, column]
     total = (weights > 0).sum(axis=1, keepdims=True).astype(np.float32)
     mass = counts.sum(axis=1, keepdims=True)
     # the weights of a work sum to its number of voters, so that the prior counts the same everywhere
     counts *= np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
-    return ((counts + _PRIOR * prior) / (total + _PRIOR)).astype(np.float32)
+    return ((counts + _PRIOR_VOTES * prior) / (total + _PRIOR_VOTES)).astype(np.float32)
 
 
 def neighbour_disagreement(neighbours: Neighbours, labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """The share of a work's neighbours, nearer ones counting more, that carry another label than its own: (N,) in
     0–1, NaN where its label or that of all its neighbours is unknown."""
-    heard, weights = _weights(neighbours, labels)
+    labels_near, weights = _weights(neighbours, labels)
     mass = weights.sum(axis=1, dtype=np.float64)
-    other = (weights * (heard != labels[:, None])).sum(axis=1, dtype=np.float64)
+    other = (weights * (labels_near != labels[:, None])).sum(axis=1, dtype=np.float64)
     share = np.divide(other, mass, out=np.full(len(labels), np.nan), where=mass > 0)
     share[labels < 0] = np.nan
     return share
@@ -97,29 +97,19 @@ def neighbour_disagreement(neighbours: Neighbours, labels: NDArray[np.integer]) 
 def _weights(
     neighbours: Neighbours, labels: NDArray[np.integer]
 ) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
-    """Each neighbour's label (N, K), −1 where it has no say, and its weight, 1 for the nearest."""
-    heard = np.where(neighbours.rows >= 0, labels[neighbours.rows], -1)
+    """Each neighbour's label (N, K), −1 where it is unknown, and its weight, 1 for the nearest."""
+    labels_near = np.where(neighbours.rows >= 0, labels[neighbours.rows], -1)
     gap = neighbours.similarity - neighbours.similarity[:, :1]
-    weights = np.where(heard >= 0, np.exp(_SHARPNESS * np.nan_to_num(gap)), 0).astype(np.float32)
-    return heard, weights
+    weights = np.where(labels_near >= 0, np.exp(_SHARPNESS * np.nan_to_num(gap)), 0).astype(np.float32)
+    return labels_near, weights
 
 
-def unit(embedding: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Vectors (N, D) of length 1; zero stays zero. Raises :class:`DataError` where a value is not finite."""
-    vectors = np.ascontiguousarray(embedding, np.float32).copy()
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(length).all():
-        raise DataError("an embedding holds a value that is not a number; the network has diverged")
-    np.divide(vectors, length, out=vectors, where=length > 0)
-    return vectors
-
-
-def _likenesses(units: NDArray[np.float32], found: int, seed: int) -> Iterator[_Block]:
-    """For block after block of works: their rows (B,), and of the ``found`` nearest, nearest first, the similarity
-    and the rows, both (B, found)."""
+def _nearest_blocks(units: NDArray[np.float32], count: int, seed: int) -> Iterator[_Block]:
+    """For block after block of works: their rows (B,), and of the ``count`` nearest, nearest first, the similarity
+    and the rows, both (B, count)."""
     if len(units) <= EXACT:
         rows = _blocks(np.arange(len(units)))
-        yield from _on_all_cores(lambda here: [(here, *highest(units[here] @ units.T, found))], rows)
+        yield from _on_all_cores(lambda here: [(here, *highest(units[here] @ units.T, count))], rows)
         return
     narrow = units.shape[1] <= _AXES
     short: NDArray[np.float32] = (
@@ -128,21 +118,21 @@ def _likenesses(units: NDArray[np.float32], found: int, seed: int) -> Iterator[_
 
     def of_cell(field: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[_Block]:
         members, others = field
-        candidates, made = short[others].T, []
-        wanted = found if narrow else min(found + _SPARE, len(others))
+        candidates, blocks = short[others].T, []
+        wanted = count if narrow else min(count + _SPARE, len(others))
         for here in _blocks(members):
             near, columns = highest(short[here] @ candidates, wanted)
             places = others[columns]
-            made.append((here, near, places) if narrow else (here, *_refined(units, here, places, found)))
-        return made
+            blocks.append((here, near, places) if narrow else (here, *_refined(units, here, places, count)))
+        return blocks
 
-    yield from _on_all_cores(of_cell, _fields(short, found, seed))
+    yield from _on_all_cores(of_cell, _fields(short, count, seed))
 
 
 def _on_all_cores(make: Callable[[Any], list[_Block]], parts: Iterable[Any]) -> Iterator[_Block]:
     """What ``make`` gives for each of ``parts``, in their order. A thread takes a part, products and selection both:
     by itself only the products would use more than one core."""
-    threads = min(_THREADS, os.cpu_count() or 1)
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
     parts = list(parts)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for blocks in pool.map(make, parts):
@@ -150,31 +140,16 @@ def _on_all_cores(make: Callable[[Any], list[_Block]], parts: Iterable[Any]) -> 
 
 
 def _refined(
-    units: NDArray[np.float32], rows: NDArray[np.int64], places: NDArray[np.int64], found: int
+    units: NDArray[np.float32], rows: NDArray[np.int64], places: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The ``found`` nearest of the candidates ``places`` (B, M) of ``rows`` (B,), nearest first: similarity, rows."""
+    """The ``count`` nearest of the candidates ``places`` (B, M) of ``rows`` (B,), nearest first: similarity, rows."""
     parts = []
-    for part in np.array_split(np.arange(len(rows)), len(rows) // _REFINED + 1):
+    for part in np.array_split(np.arange(len(rows)), len(rows) // _REFINE_BLOCK + 1):
         exact = np.matmul(units[places[part]], units[rows[part], :, None])[..., 0]
-        near, order = highest(exact, found)
+        near, order = highest(exact, count)
         parts.append((near, np.take_along_axis(places[part], order, axis=1)))
-    nears, found_rows = zip(*parts, strict=True)
-    return np.concatenate(nears), np.concatenate(found_rows)
-
-
-def highest(values: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The ``count`` highest of each row of ``values`` (B, M), highest first, of equals the first: the values and
-    their columns, both (B, count)."""
-    least = np.partition(values, -count, axis=1)[:, -count, None]
-    reached = values >= least
-    tied = np.flatnonzero(reached.sum(axis=1) > count)
-    for row in tied:
-        last = np.flatnonzero(values[row] == least[row])
-        reached[row, last[count - int((values[row] > least[row]).sum()) :]] = False
-    columns = (np.flatnonzero(reached) % values.shape[1]).reshape(len(values), count)
-    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    return np.take_along_axis(values, columns, axis=1), columns
+    similarities, nearest = zip(*parts, strict=True)
+    return np.concatenate(similarities), np.concatenate(nearest)
 
 
 def _blocks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -189,9 +164,9 @@ def _axes(units: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 
 
 def _fields(
-    vectors: NDArray[np.float32], found: int, seed: int
+    vectors: NDArray[np.float32], wanted: int, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The rows of each cell, and those of the cells nearest to it: a third of all, enough to hold ``found``."""
+    """The rows of each cell, and those of the cells nearest to it: a third of all, enough to hold ``wanted``."""
     import faiss
 
     count, width = vectors.shape
@@ -204,5 +179,5 @@ def _fields(
     nearest = means.index.search(means.centroids, cells)[1]
     for cell in range(cells):
         sizes = np.cumsum([len(members[other]) for other in nearest[cell]])
-        last = max(cells // _SHARE, 8, int(np.searchsorted(sizes, found)) + 1)
+        last = max(cells // _CELLS_SEARCHED, 8, int(np.searchsorted(sizes, wanted)) + 1)
         yield members[cell], np.sort(np.concatenate([members[other] for other in nearest[cell, :last]]))

@@ -1,8 +1,8 @@
-"""Atypicality: is this work unlike the others of its class? That is another question than whether its label is wrong:
-a late work, a sketch or a damaged scan may be rightly labelled and still stand apart.
+"""Outlier rules: is this work unlike the others of its class? Whether its label is wrong is another question: a late
+work, a sketch or a damaged scan may be rightly labelled and still stand apart.
 
-Every function gives a score (N,), higher = less typical, NaN where it cannot judge: the label is unknown, or fewer than
-``LEAST`` works of the class are there.
+Every function gives a score (N,), higher = less typical. It is NaN where the label is unknown, or the class has fewer
+than ``MIN_CLASS_WORKS`` works.
 """
 
 from __future__ import annotations
@@ -13,42 +13,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
-from morelli.evaluation.audit.combination import Finding
 from morelli.evaluation.audit.evidence import TaskEvidence
-from morelli.evaluation.audit.neighbours import nearest_works, unit
+from morelli.evaluation.audit.neighbours import nearest_works
+from morelli.evaluation.audit.rule_output import RuleOutput
+from morelli.evaluation.vectors import check_finite, unit_rows
 
-LEAST = 3
-K = 10
+MIN_CLASS_WORKS = 3
+K = 10  # nearest works of the class
 _BLOCK = 8192
 
 
-def knn_distance(case: TaskEvidence, threshold: float) -> Finding:
+def knn_distance(evidence: TaskEvidence) -> RuleOutput:
     """The mean cosine distance to the ten nearest works of its class, near-duplicates left out, in deviations beyond
-    the median of its class, so that wide and narrow classes compare. After Sun, Ming, Zhu and Li, "Out-of-Distribution
-    Detection with Deep Nearest Neighbors", ICML
-    2022, who take the distance to the k-th."""
-    vectors, groups = _embedding(case, "knn-distance"), case.shared.groups
+    the median of its class, so that wide and narrow classes compare.
+
+    After Sun, Ming, Zhu and Li, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022, who take the
+    distance to the k-th."""
+    vectors, groups = _embedding(evidence, "knn-distance"), evidence.shared.groups
     score = np.full(len(vectors), np.nan)
-    for members in _classes(case):
+    for members in _classes(evidence):
         near = nearest_works(vectors[members], groups[members], K).similarity
-        found = np.isfinite(near).sum(axis=1)
-        distance = np.where(found > 0, 1 - np.nansum(near, axis=1) / np.maximum(found, 1), np.nan)
+        count = np.isfinite(near).sum(axis=1)
+        distance = np.where(count > 0, 1 - np.nansum(near, axis=1) / np.maximum(count, 1), np.nan)
         score[members] = _beyond_median(distance)
-    return Finding(score)
+    return RuleOutput(score)
 
 
-def centre_distance(case: TaskEvidence, threshold: float) -> Finding:
+def centre_distance(evidence: TaskEvidence) -> RuleOutput:
     """The Euclidean distance, all vectors of length 1, to the mean of the other works of its class, in deviations
     beyond the median of its class, so that wide and narrow classes compare."""
-    vectors = unit(_embedding(case, "centre-distance"))
+    vectors = unit_rows(_embedding(evidence, "centre-distance"), np.float32)
     score = np.full(len(vectors), np.nan)
-    for members in _classes(case):
+    for members in _classes(evidence):
         own = vectors[members].astype(np.float64)
         score[members] = _beyond_median(np.linalg.norm(_from_others(own), axis=1))
-    return Finding(score)
+    return RuleOutput(score)
 
 
-def relative_mahalanobis(case: TaskEvidence, threshold: float) -> Finding:
+def relative_mahalanobis(evidence: TaskEvidence) -> RuleOutput:
     """The squared Mahalanobis distance to the mean of the other works of its class, under the covariance within
     classes, less that to the mean of all works under their covariance.
 
@@ -56,25 +58,23 @@ def relative_mahalanobis(case: TaskEvidence, threshold: float) -> Finding:
     Lakshminarayanan, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021; covariances are
     shrunk as Ledoit and Wolf, 2004.
     """
-    vectors = _embedding(case, "relative-mahalanobis").astype(np.float32, copy=False)
+    vectors = _embedding(evidence, "relative-mahalanobis").astype(np.float32, copy=False)
     score = np.full(len(vectors), np.nan)
-    classes = list(_classes(case))
+    classes = list(_classes(evidence))
     if classes:
         rows = np.concatenate(classes)
-        own = vectors[rows]
+        own = vectors[rows]  # becomes the differences within classes
         everything = own - own.mean(axis=0, dtype=np.float64).astype(np.float32)
         ends = np.cumsum([len(members) for members in classes])
-        for members in np.split(
-            own, ends[:-1]
-        ):  # parts of ``own``, which becomes the differences within classes
+        for members in np.split(own, ends[:-1]):
             members -= members.mean(axis=0, dtype=np.float64).astype(np.float32)
         # to the mean of the others it is farther than to that of all by this much, in every direction
         farther = np.concatenate([np.full(len(m), len(m) / (len(m) - 1)) for m in classes])
         score[rows] = farther**2 * _squared(own) - _squared(everything)
-    return Finding(score)
+    return RuleOutput(score)
 
 
-def energy(case: TaskEvidence, threshold: float) -> Finding:
+def energy(evidence: TaskEvidence) -> RuleOutput:
     """The mean log-probability of the classes: minus the log of the sum of the exponentials of class scores that are
     shifted to sum to zero. Needs no label.
 
@@ -82,24 +82,23 @@ def energy(case: TaskEvidence, threshold: float) -> Finding:
     they are; only probabilities are kept here, and the gradient of the cross-entropy leaves the sum of the scores where
     it was, so that this differs from theirs by little more than a constant.
     """
-    probabilities = np.maximum(case.task.probabilities, np.finfo(np.float32).tiny)
-    return Finding(np.log(probabilities).mean(axis=1, dtype=np.float64))
+    probabilities = np.maximum(evidence.task.probabilities, np.finfo(np.float32).tiny)
+    return RuleOutput(np.log(probabilities).mean(axis=1, dtype=np.float64))
 
 
-def _embedding(case: TaskEvidence, rule: str) -> NDArray[np.floating]:
-    if case.shared.embedding is None:
+def _embedding(evidence: TaskEvidence, rule: str) -> NDArray[np.floating]:
+    if evidence.shared.embedding is None:
         raise DataError(f"the predictions hold no embedding, which the rule {rule} needs; evaluate again")
-    if not np.isfinite(case.shared.embedding).all():
-        raise DataError("an embedding holds a value that is not a number; the network has diverged")
-    return case.shared.embedding
+    check_finite(evidence.shared.embedding)
+    return evidence.shared.embedding
 
 
-def _classes(case: TaskEvidence) -> Iterator[NDArray[np.int64]]:
+def _classes(evidence: TaskEvidence) -> Iterator[NDArray[np.int64]]:
     """The rows of each class with enough works."""
-    labels = case.task.labels
+    labels = evidence.task.labels
     order = np.argsort(labels, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        if len(members) >= LEAST and labels[members[0]] >= 0:
+        if len(members) >= MIN_CLASS_WORKS and labels[members[0]] >= 0:
             yield members
 
 
@@ -135,10 +134,10 @@ def _squared(points: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def shrunk_covariance(sample: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The covariance (D, D) of a centred ``sample`` (N, D), shrunk towards a multiple of the identity by as much as
-    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, find best.
+    """The covariance (D, D) of a centred ``sample`` (N, D), shrunk towards a multiple of the identity by the
+    share that Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, derive.
 
-    One product of the sample with itself is all it takes, for the fourth powers it needs are those of the lengths."""
+    One product of the sample with itself is enough, for the fourth powers are those of the lengths."""
     count, width = sample.shape
     total, fourth = np.zeros((width, width)), 0.0
     for start in range(0, count, _BLOCK):

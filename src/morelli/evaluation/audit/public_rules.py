@@ -6,39 +6,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
-from morelli.evaluation.audit.combination import Finding
 from morelli.evaluation.audit.evidence import TaskEvidence
+from morelli.evaluation.audit.rule_output import RuleOutput
 from morelli.evaluation.audit.uncertainty import given_probability, normalised_entropy
+from morelli.evaluation.vectors import check_finite
 
 
-def entropy(case: TaskEvidence, threshold: float) -> Finding:
+def entropy(evidence: TaskEvidence) -> RuleOutput:
     """The entropy of the probabilities over its greatest possible value, 0–1."""
-    return Finding(normalised_entropy(case.task.probabilities))
+    return RuleOutput(normalised_entropy(evidence.task.probabilities))
 
 
-def given_label(case: TaskEvidence, threshold: float) -> Finding:
-    """1 − the probability of the given label; flagged where that is below the threshold."""
-    given = given_probability(case.task)
-    return Finding(1 - given.astype(np.float64), given < threshold)  # NaN is below nothing
+def given_label(evidence: TaskEvidence, threshold: float) -> RuleOutput:
+    """1 − the probability of the given label; selected where that is below the threshold."""
+    given = given_probability(evidence.task)
+    return RuleOutput(1 - given.astype(np.float64), given < threshold)  # NaN is below nothing
 
 
-def max_softmax(case: TaskEvidence, threshold: float) -> Finding:
-    """1 − the highest probability; flagged where that is below the threshold."""
-    return Finding(1 - case.task.confidence.astype(np.float64), case.task.confidence < threshold)
+def max_softmax(evidence: TaskEvidence, threshold: float) -> RuleOutput:
+    """1 − the highest probability; selected where that is below the threshold."""
+    return RuleOutput(1 - evidence.task.confidence.astype(np.float64), evidence.task.confidence < threshold)
 
 
-def wrong_and_unsure(case: TaskEvidence, threshold: float) -> Finding:
+def wrong_and_unsure(evidence: TaskEvidence, threshold: float) -> RuleOutput:
     """1 − the highest probability where the answer is not the given label, else 0."""
-    task = case.task
+    task = evidence.task
     wrong = task.known & (task.predicted != task.labels)
     score = np.where(wrong, 1 - task.confidence.astype(np.float64), 0.0)
     score[~task.known] = np.nan
-    return Finding(score, wrong & (task.confidence < threshold))
+    return RuleOutput(score, wrong & (task.confidence < threshold))
 
 
-def centroid(case: TaskEvidence, threshold: float) -> Finding:
+def centroid(evidence: TaskEvidence) -> RuleOutput:
     """The cosine distance of the embedding to the mean of the other works of the class, 0–2."""
-    task, embedding = case.task, case.shared.embedding
+    task, embedding = evidence.task, evidence.shared.embedding
     if embedding is None:
         raise DataError("the predictions hold no embedding, which the rule centroid needs; evaluate again")
     score = np.full(len(task.labels), np.nan)
@@ -47,11 +48,10 @@ def centroid(case: TaskEvidence, threshold: float) -> Finding:
         if len(members) < 2:
             continue
         vectors = np.asarray(embedding[members], np.float64)
-        if not np.isfinite(vectors).all():
-            raise DataError("an embedding holds a value that is not a number; the network has diverged")
+        check_finite(vectors)
         others = (vectors.sum(axis=0) - vectors) / (len(members) - 1)
         score[members] = 1 - _cosine(vectors, others)
-    return Finding(score)
+    return RuleOutput(score)
 
 
 def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

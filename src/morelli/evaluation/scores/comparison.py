@@ -112,7 +112,7 @@ def paired_intervals(
         drawn = generator.multinomial(works, counts / works, min(step, draws - start)).astype(np.float64)
         accuracy.append(drawn @ gain / works)
         macro_f1.append(_macro_f1(drawn, true, two, classes) - _macro_f1(drawn, true, one, classes))
-    return _interval(np.concatenate(accuracy)), _interval(np.concatenate(macro_f1))
+    return metrics.interval95(np.concatenate(accuracy)), metrics.interval95(np.concatenate(macro_f1))
 
 
 def discordant(labels: Answers, first: Answers, second: Answers) -> tuple[int, int]:
@@ -162,28 +162,21 @@ def _scores(shared: Shared, answers: Answers, draws: int, seed: int) -> dict[str
     score: dict[str, Any] = {"n": n, "accuracy": None, "accuracy_ci95": None}
     score |= {"macro_f1": None, "macro_f1_ci95": None, "difference": None}
     if n:
-        cells = np.bincount(shared.labels * classes + answers, minlength=classes * classes)
-        confusion = cells.reshape(classes, classes)
+        confusion = metrics.count_answers(shared.labels, answers, classes)
         accuracy, macro_f1 = metrics.bootstrap(confusion, draws, seed)
         score |= {"accuracy": float(confusion.trace() / n), "accuracy_ci95": list(accuracy)}
         score |= {"macro_f1": metrics.per_class(confusion).macro("f1"), "macro_f1_ci95": list(macro_f1)}
     return score
 
 
-def _macro_f1(drawn: Draws, true: Answers, said: Answers, classes: int) -> Draws:
+def _macro_f1(drawn: Draws, true: Answers, answers: Answers, classes: int) -> Draws:
     """(draws,) from counts of cells (draws, cells), each a true class and an answer."""
-    hits = drawn @ _indicator(true, classes, true == said)
-    either = drawn @ _indicator(true, classes) + drawn @ _indicator(said, classes)
-    f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
-    return f1.sum(axis=1) / (either > 0).sum(axis=1)
+    hits = drawn @ _indicator(true, classes, true == answers)
+    either = drawn @ _indicator(true, classes) + drawn @ _indicator(answers, classes)
+    return metrics.macro_f1_of_counts(hits, either)
 
 
 def _indicator(which: Answers, classes: int, keep: NDArray[np.bool_] | None = None) -> csr_array:
     """(cells, classes): 1 where a cell is of a class."""
     ones = np.ones(len(which)) if keep is None else keep.astype(np.float64)
     return csr_array((ones, (np.arange(len(which)), which)), shape=(len(which), classes))
-
-
-def _interval(values: Draws) -> Interval:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)

@@ -190,18 +190,24 @@ def bootstrap(confusion: NDArray[np.int64], draws: int = 1000, seed: int = 0) ->
     classes = np.arange(len(confusion))
     hits = cells @ ((true[:, None] == classes) & (predicted[:, None] == classes)).astype(np.float64)
     either = cells @ ((true[:, None] == classes).astype(np.float64) + (predicted[:, None] == classes))
-    # a class absent from a draw's labels and predictions does not enter that draw's mean
+    return interval95(hits.sum(axis=1) / works), interval95(macro_f1_of_counts(hits, either))
+
+
+def macro_f1_of_counts(hits: NDArray[np.float64], either: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Macro F1 of several samples, (draws,), from the right answers of each class and the sum of its labels and
+    answers, both (draws, K). A class absent from a sample's labels and answers does not enter that sample's mean."""
     f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
-    return _interval(hits.sum(axis=1) / works), _interval(f1.sum(axis=1) / (either > 0).sum(axis=1))
+    return f1.sum(axis=1) / (either > 0).sum(axis=1)
 
 
 def bootstrap_share(successes: int, works: int, draws: int = 1000, seed: int = 0) -> Interval:
     """95 % interval of a share of works, such as the joint exact match."""
     if not works:
         return float("nan"), float("nan")
-    return _interval(np.random.default_rng(seed).binomial(works, successes / works, size=draws) / works)
+    return interval95(np.random.default_rng(seed).binomial(works, successes / works, size=draws) / works)
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def interval95(values: NDArray[np.float64]) -> Interval:
+    """The 2.5th and the 97.5th percentile of bootstrap draws (draws,)."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morelli.errors import DataError
+from morelli.evaluation.vectors import unit_rows
 
 KS = (1, 5, 10)
 HUB_K = 10
@@ -144,7 +145,9 @@ class _Similarity:
     """Blocks of (queries, N) similarities in float32; CSLS takes a first pass for the means of both sides."""
 
     def __init__(self, queries: Floats, database: Floats, csls: int) -> None:
-        self.queries, self.database = _unit(queries), _unit(database)
+        self.queries, self.database = (
+            unit_rows(v, np.float64).astype(np.float32) for v in (queries, database)
+        )
         self.csls = csls
         if csls:
             # blocks of the database against all queries; r(q) only shifts a whole ranking, so it is left out
@@ -230,13 +233,3 @@ def _hubness(occurrences: NDArray[np.int64]) -> dict[str, Any]:
         "largest": int(occurrences.max()),
         "never": float((occurrences == 0).mean()),
     }
-
-
-def _unit(vectors: Floats) -> NDArray[np.float32]:
-    wide = np.asarray(vectors, np.float64)
-    if not np.isfinite(wide).all():
-        raise DataError(
-            "an embedding holds a value that is not a number; the model has diverged, train again"
-        )
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0).astype(np.float32)

@@ -24,6 +24,7 @@ from morelli.console import say
 from morelli.errors import DataError, UsageError
 from morelli.evaluation.search.projection import Projection, fit_projection
 from morelli.evaluation.search.quantization import build_codes, choose_ef_search, get_faiss
+from morelli.evaluation.vectors import unit_rows
 from morelli.files import atomic_write, read_json, write_json
 
 VERSION = 4
@@ -81,7 +82,7 @@ class Index:
         with atomic_write(folder / "vectors.npy") as temporary:
             vectors = np.lib.format.open_memmap(temporary, "w+", np.float32, embedding.shape)
             for start in range(0, len(embedding), _ROWS):
-                vectors[start : start + _ROWS] = _unit(embedding[start : start + _ROWS])
+                vectors[start : start + _ROWS] = unit_rows(embedding[start : start + _ROWS], np.float64)
             vectors.flush()
             short = fit_projection(vectors, _SPARE) if backend == "exact" else None
             codes, step, error = build_codes(vectors, short, backend)
@@ -142,7 +143,7 @@ class Index:
             )
         left = len(self.vectors) if allowed is None else int(np.count_nonzero(allowed))
         keys = np.empty((len(queries), min(k, left)), np.uint64)
-        for number, unit in enumerate(_unit(queries)):
+        for number, unit in enumerate(unit_rows(queries, np.float64)):
             rows = self._candidates(unit, k, left, allowed)
             if rows is None:
                 rows = np.arange(left) if allowed is None else np.flatnonzero(allowed)
@@ -221,14 +222,3 @@ class Index:
             only = faiss.SearchParameters(sel=chosen)
         products, ids = scan.search(code, count, params=only)
         return products[0], ids[0]
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Vectors (N, D) of length 1; zero stays zero."""
-    wide = np.asarray(vectors, np.float64)
-    if not np.isfinite(wide).all():
-        raise DataError(
-            "an embedding holds a value that is not a number; the model has diverged, train again"
-        )
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)

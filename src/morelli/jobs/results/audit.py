@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TaskCounts:
     """How many works of a task could be ``judged``, how many were ``flagged`` as candidates for review, and their
-    ``share`` (0–1), ``None`` where nothing could be judged.
+    ``share`` (0–1), ``None`` where nothing could be judged; and how many were not judged because a person ``verified``
+    their label.
 
     >>> import morelli
     >>> style = morelli.audit("run", "entropy", top=3)["style"]
@@ -29,6 +30,7 @@ class TaskCounts:
     judged: int
     flagged: int
     share: float | None
+    verified: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +73,7 @@ class Audit(Result, Mapping[str, TaskCounts]):
     def candidates(self, task: str | None = None) -> pd.DataFrame:
         """The flagged works of one task or of all, the most suspicious first: ``rank``, ``task``, ``id``, ``path``, the
         label ``given``, the label ``suggested``, the model's ``answer`` and its ``confidence`` (0–1), ``p_given`` (the
-        probability of the given label), ``score`` (higher means more suspicious) and ``reason``.
+        probability of the given label), ``score`` (higher means more suspicious) and ``reason``, a list of clauses.
 
         >>> import morelli
         >>> len(morelli.audit("run", "entropy", top=3).candidates("style"))
@@ -101,7 +103,7 @@ class Audit(Result, Mapping[str, TaskCounts]):
         return pd.read_csv(self.folder / f"per_class_{task}.csv")
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"rule", "split", "folder", "tasks": {task: {"judged", "flagged", "share"}}}``."""
+        """``{"rule", "split", "folder", "tasks": {task: {"judged", "flagged", "share", "verified"}}}``."""
         tasks = {task: dict(vars(counts)) for task, counts in self.tasks.items()}
         return {"rule": self.rule, "split": self.split, "folder": str(self.folder), "tasks": tasks}
 
@@ -124,8 +126,14 @@ class Audit(Result, Mapping[str, TaskCounts]):
             for task, each in self.tasks.items()
         ]
         page = self.folder / "index.html"
+        verified = [
+            f"{task}: a person verified the label of {each.verified:,} works; these are not judged"
+            for task, each in self.tasks.items()
+            if each.verified
+        ]
         return [
             Table("Candidates for review", ("task", "flagged", "of", "share"), rows),
+            *verified,
             f"by {self.rule} (split {self.split}), with galleries: {page}",
         ]
 

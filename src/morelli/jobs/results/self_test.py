@@ -21,7 +21,7 @@ _HEADER = ("rule", "AUROC", "average precision", "at 100", "at the number plante
 class SelfTest(Result):
     """How many planted label errors every rule finds, from cross-fits of ``folds`` folds and ``epochs`` epochs.
 
-    ``tasks[task]["given"]`` says what the audit finds in the labels as they are, and ``["settings"]`` holds for each
+    ``tasks[task]["given"]`` is what the audit estimates of the labels as they are, and ``["settings"]`` holds for each
     kind, rate and seed of errors what was ``planted`` and the figures of each of the ``rules``. Files are in
     ``folder``.
     """
@@ -35,10 +35,10 @@ class SelfTest(Result):
     def table(self) -> pd.DataFrame:
         """One row for each task, setting and rule; the figures are means over the seeds."""
         rows = [
-            {"task": task, "kind": setting["kind"], "rate": setting["rate"], "rule": rule} | found
+            {"task": task, "kind": setting["kind"], "rate": setting["rate"], "rule": rule} | figures
             for task, result in self.tasks.items()
             for setting in result["settings"]
-            for rule, found in setting["rules"].items()
+            for rule, figures in setting["rules"].items()
         ]
         numbers = pd.DataFrame(rows).astype(
             dict.fromkeys(FIGURES, np.float64)
@@ -63,6 +63,10 @@ class SelfTest(Result):
             parts.append(Table(title, _HEADER, cells))
         for task, result in self.tasks.items():
             given = result["given"]
+            if given["verified"]:
+                parts.append(
+                    f"{task}: a person verified {given['verified']:,} labels; they are taken as right"
+                )
             parts.append(
                 f"{task}: of the {given['labels']:,} labels as they are, the audit estimates {given['estimated']:,} to "
                 f"be wrong, and {given['two_labels']:,} works look like another that is labelled otherwise"

@@ -1,4 +1,4 @@
-"""The figure of a self-test: what each rule finds of the errors that were planted."""
+"""The figure of a self-test: how well each rule ranks the planted errors first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from morelli.report.figures import style
 from morelli.report.figures.style import styled
 
 _LABEL, _WORK, _SYSTEMS, _BASE = style.BLUE, style.GREEN, style.ORANGE, style.GREY
-_KINDS = {
+_RULE_KINDS = {
     "label rules": _LABEL,
-    "atypicality rules": _WORK,
+    "outlier rules": _WORK,
     "rules of the five systems": _SYSTEMS,
     "for comparison": _BASE,
 }
@@ -42,8 +42,8 @@ def self_test_figure(table: pd.DataFrame) -> bytes:
             axes.set_title(f"{task.capitalize()}: {setting.kind}, {setting.rate:.0%}")
             if row == len(tasks) - 1:
                 axes.set_xlabel("average precision (number: AUROC)")
-    marks = [Patch(color=colour) for colour in _KINDS.values()]
-    drawn.legend(marks, list(_KINDS), loc="outside lower center", ncols=min(4, 1 + len(settings)))
+    marks = [Patch(color=colour) for colour in _RULE_KINDS.values()]
+    drawn.legend(marks, list(_RULE_KINDS), loc="outside lower center", ncols=min(4, 1 + len(settings)))
     return style.png(drawn)
 
 

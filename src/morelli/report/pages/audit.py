@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +14,7 @@ from morelli.report.figures.gallery import Tile
 from morelli.report.figures.style import display_name
 from morelli.report.html import Thumbnail, render, thumbnail
 
-# more classes than this: the table is folded away
-MANY = 30
+MAX_OPEN_CLASSES = 30  # of a table that is not folded away
 SCOPES = {
     "train": "training split",
     "val": "validation split",
@@ -23,22 +22,24 @@ SCOPES = {
     "all": "whole collection",
 }
 QUESTIONS = {"label": "Is this label wrong?", "work": "Is this work unlike the others?"}
-_LONGER = 320  # longer side of a painting on the page, in pixels
+LONGER_SIDE = 320  # longer side of a painting on the page, in pixels
 
 
 @dataclass(frozen=True)
 class Section:
-    """One task: how many works could be judged and are flagged, the table by class that
+    """One task: how many works could be judged and are flagged, how many are not judged because a person ``verified``
+    their label, the table by class that
     :func:`morelli.evaluation.audit.uncertainty.per_class` gives, and the most suspicious works, first to last, with the
-    reasons why, where they are told."""
+    reasons of each, where the page shows them."""
 
     task: str
     judged: int
     flagged: int
     share: float | None
+    verified: int
     classes: pd.DataFrame
     tiles: Sequence[Tile]
-    reasons: Sequence[str] = field(default=())
+    reasons: Sequence[Sequence[str]] = ()
 
     @property
     def unlabelled(self) -> int:
@@ -61,7 +62,7 @@ class PagePart:
     @property
     def says(self) -> str:
         """What the rule does, in one sentence."""
-        return self.rule.says.format(threshold=self.rule.threshold)
+        return self.rule.sentence
 
 
 def write_audit_page(
@@ -89,7 +90,7 @@ def write_audit_page(
         works=works,
         shown=_shown,
         rows=_class_rows,
-        many=MANY,
+        max_open=MAX_OPEN_CLASSES,
         trained=trained,
         fitted=fitted,
         pictures=pictures,
@@ -97,12 +98,12 @@ def write_audit_page(
     write_text(file, page)
 
 
-def _shown(section: Section) -> list[tuple[Thumbnail | None, tuple[str, ...], str]]:
-    """Of each work the painting, None where it cannot be shown, the lines under it and the reason."""
-    reasons = section.reasons or [""] * len(section.tiles)
+def _shown(section: Section) -> list[tuple[Thumbnail | None, tuple[str, ...], Sequence[str]]]:
+    """Of each work the painting, None where it cannot be shown, the lines under it and the reasons."""
+    reasons = section.reasons or [()] * len(section.tiles)
     return [
-        (thumbnail(tile.picture, _LONGER), tile.lines, reason)
-        for tile, reason in zip(section.tiles, reasons, strict=True)
+        (thumbnail(tile.picture, LONGER_SIDE), tile.lines, why)
+        for tile, why in zip(section.tiles, reasons, strict=True)
     ]
 
 

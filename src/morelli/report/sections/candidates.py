@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
+from typing import Any
 
 import pandas as pd
 
@@ -55,11 +56,11 @@ def _is_stale(parts: RunResults) -> bool:
     return parts.weights is not None and bool(fitted != parts.weights)
 
 
-def _work(row: dict[str, str], picture: Pictures | None) -> tuple[Work, list[str]]:
+def _work(row: dict[str, Any], picture: Pictures | None) -> tuple[Work, list[str]]:
     """A candidate with its labels, and the reasons beside what they add up to, which comes first."""
     given = "no label" if pd.isna(row["given"]) else display_name(row["given"])
     lines = [f"given: {given}"]
     if not pd.isna(row["suggested"]):
         lines.append(f"evidence favours {display_name(row['suggested'])}")
-    reasons = str(row["reason"]).split("; ")[1:][:REASONS]
+    reasons = [str(reason) for reason in row["reason"][1 : 1 + REASONS]]
     return Work.of(row["id"], picture and picture(row["id"]), lines), reasons

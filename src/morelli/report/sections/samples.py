@@ -75,17 +75,25 @@ def pictures_of(
 ) -> Callable[[str], bytes | None] | None:
     """Gives the prepared image of a work's id, or None where that one cannot be read.
 
-    The works are sought where ``scores-SPLIT.json`` says they were scored, then where ``RUN/collection.txt`` says
-    the run's collection is. None where neither is a collection that holds all of ``ids``.
+    None where no collection of the run holds all of ``ids``.
     """
+    collection = collection_of(run, scores, ids)
+    if collection is None:
+        return None
+    rows = {work: row for row, work in enumerate(collection.table["id"].astype(str))}
+    return lambda work: _read(collection, rows[work])
+
+
+def collection_of(run: Path, scores: dict[str, Any], ids: Sequence[str]) -> Collection | None:
+    """The collection that holds all of ``ids``: the one where ``scores-SPLIT.json`` says they were scored, else the
+    one where ``RUN/collection.txt`` says the run's collection is, else None."""
     for folder in _folders(run, scores):
         try:
             collection = Collection.open(folder)
         except (MorelliError, OSError):
             continue
-        rows = {work: row for row, work in enumerate(collection.table["id"].astype(str))}
-        if rows.keys() >= set(ids):
-            return lambda work: _read(collection, rows[work])
+        if set(collection.table["id"].astype(str)) >= set(ids):
+            return collection
     return None
 
 

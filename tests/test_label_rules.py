@@ -320,7 +320,7 @@ def test_the_reasons_name_the_evidence_and_the_near_duplicate() -> None:
     )
     like = (case.others["artist"].values == case.others["artist"].values[row]) & (groups != groups[row])
     counts = np.bincount(case.task.labels[like], minlength=3)
-    artist = f"Painter {case.others['artist'].values[row]}"
+    artist = f"painter-{case.others['artist'].values[row]}"
     own = counts[case.task.labels[row]]
     have = f"{own} {'is' if own == 1 else 'are'}" if own else "none is"
     assert f"of {like.sum()} other works by {artist} {have} {given}, {counts[true[row]]} {other}" in words

@@ -110,7 +110,7 @@ def explain(
     ] = "grad-cam",
     as_json: AsJson = False,
 ) -> None:
-    """Show where the network looked, and how its belief changed as it read.
+    """Show which parts of a picture an answer rests on, and how its probability changed step by step.
 
     Example: morelli explain run painting.jpg --task style
     """

@@ -72,8 +72,8 @@ def drop_rare(works: pd.DataFrame, min_works: int, ledger: Ledger) -> pd.DataFra
 
 
 def mend_class_names(works: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """Line breaks in class names become spaces; names with ``; ``, which also joins the classes of a prediction set in
-    CSV, are noted."""
+    """Line breaks in class names become spaces; names with a semicolon and a space, which also join the classes of a
+    prediction set in CSV, are noted."""
     works = works.copy()
     for column in (*TASKS, "artist_name"):
         mended: dict[object, object] = {}

@@ -30,7 +30,7 @@ COMMANDS = (
     "explain",
     "compare",
 )
-COMMANDS += ("report", "bench")
+COMMANDS += ("report",)
 README = Path(__file__).parent.parent / "README.md"
 SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.width=8"
 

@@ -1,6 +1,6 @@
 """Says whether the maps of ``morelli explain`` are faithful: deletion and insertion curves on a run's test works.
 
-    python benchmarks/faithfulness.py run --works 60        (4,000 readings of a painting for each kind of map)
+    python -m benchmarks.experiments.faithfulness run --works 60    (4,000 readings of a work for each map)
 
 Each map is of the class that the network answers; its score is that class's calibrated probability. Deletion should
 be small, insertion large. ``random`` has the grain of the feature map; ``centre`` is a spot in the middle. The
@@ -81,8 +81,8 @@ def maps_of(
     model: Model, pixels: torch.Tensor, task: str, target: int, methods: list[str], seed: int
 ) -> dict[str, np.ndarray]:
     side = pixels.shape[-1]
-    made = {method: saliency(model, pixels, task, target, method) for method in methods}
-    maps = {method: over_painting(cells, side, side) for method, cells in made.items()}
+    cells_of = {method: saliency(model, pixels, task, target, method) for method in methods}
+    maps = {method: over_painting(cells, side, side) for method, cells in cells_of.items()}
     maps["centre"] = centre_map((side, side))
     maps["random"] = random_map((side, side), model.network.backbone.grid, seed)
     return maps
@@ -104,10 +104,10 @@ def table(areas: dict[str, dict[str, list[float]]], options: argparse.Namespace)
         "| map | deletion ↓ | against random | insertion ↑ | against random |",
         "|---|---|---|---|---|",
     ]
-    for kind, found in areas.items():
+    for kind, curves in areas.items():
         cells = []
         for curve in ("deletion", "insertion"):
-            values, base = np.array(found[curve]), np.array(areas["random"][curve])
+            values, base = np.array(curves[curve]), np.array(areas["random"][curve])
             cells.append("{:.3f} ± {:.3f}".format(*mean_interval(values)))
             cells.append(
                 "–" if kind == "random" else "{:+.3f} ± {:.3f}".format(*mean_interval(values - base))

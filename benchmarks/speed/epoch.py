@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import material
-import peers
-import timing
 import torch
-from timing import Row, clocked, faster
 from torch import Tensor
-from watching import watch
 
+from benchmarks.speed import material, peers, timing
+from benchmarks.speed.timing import Row, clocked, faster
+from benchmarks.speed.watching import watch
 from morelli.network.network import Network
 from morelli.prediction.model import Model
 from morelli.preprocessing.device import autocast, best_device, choose_precision

@@ -121,14 +121,14 @@ def drawn(answers: Answers, other: Answers | None, draws: int = 1000) -> NDArray
     """(2, 2): low and high of accuracy and macro-F1, or of the differences ours − rung."""
     labels, own = answers
     rng = np.random.default_rng(0)
-    draws = []
+    resampled = []
     for _ in range(draws):
         places = rng.integers(len(labels), size=len(labels))
         drawn_scores = np.array(scores(labels[places], own[:, places]))
         if other is not None:
             drawn_scores = np.array(scores(labels[places], other[1][:, places])) - drawn_scores
-        draws.append(drawn_scores)
-    return np.percentile(draws, [2.5, 97.5], axis=0)
+        resampled.append(drawn_scores)
+    return np.percentile(resampled, [2.5, 97.5], axis=0)
 
 
 def table(out: Path, rungs: Iterable[str], reference: str) -> str:

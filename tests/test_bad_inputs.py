@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from shared import shared_paintings
 from tiny import morelli
 from typer.testing import CliRunner
 
@@ -28,7 +29,6 @@ training: {batch_size: 16, workers: 0, precision: fp32}
 """
 GATHER = "collect p/wikiart --lists p/wikiart_csv --size 32 --min-works 2 --processes 1"
 RUNS = """\
-paint p --works 90 --size 32
 {gather} --out c
 {gather} --out c-train-only --split 100/0/0
 {gather} --out c-one-style --only style=Impressionism
@@ -107,6 +107,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(here)
     Path("tiny.yaml").write_text(RECIPE)
+    shared_paintings(Path("p"), 90, seed=0)
     for line in RUNS.format(gather=GATHER).splitlines():
         morelli(line)
     os.chdir(before)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import shared_paintings
 from tiny import painted_collection, recipe_file
 
 from morelli.collection.collect import CollectOptions, collect
@@ -30,7 +31,6 @@ from morelli.evaluation.predictions import TaskPredictions, read
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
-from morelli.synthetic import paint
 
 
 def works(count: int, classes: int, seed: int, sharpen: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +193,7 @@ def test_validation_works_are_read_again_only_where_the_file_is_not_theirs(
     # scored on validation itself, what was tuned there is left out; another collection's file is kept as it is
     own = evaluate(run, "val")["tasks"]["style"]
     assert own["logit_adjusted"] is None and own["conformal"] is None
-    paint(tmp_path / "q", 60, seed=8, size=32)
+    shared_paintings(tmp_path / "q", 60, seed=8)
     collect(CollectOptions(tmp_path / "q" / "wikiart", tmp_path / "c2", size=32, min_works=1))
     other = evaluate(run, "val", tmp_path / "c2")["tasks"]["style"]
     assert other["conformal"] is not None and len(read(file)) == other["n"] != own["n"]

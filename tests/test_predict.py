@@ -16,6 +16,7 @@ import torch
 import yaml
 from PIL import Image
 from scipy.special import softmax
+from shared import shared_paintings
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.errors import StoppedError
@@ -24,7 +25,6 @@ from morelli.jobs import predict as job
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
-from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 RECIPE: dict[str, Any] = {
@@ -41,7 +41,7 @@ RECIPE: dict[str, Any] = {
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Paintings ``p``, their collection ``c``, a run ``r`` and the table ``all.parquet`` of all paintings."""
     here = tmp_path_factory.mktemp("world")
-    paint(here / "p", 90, seed=3, size=32)
+    shared_paintings(here / "p", 90, seed=3)
     lists = here / "p" / "wikiart_csv"
     collect(
         CollectOptions(here / "p" / "wikiart", here / "c", lists=lists, size=32, min_works=2, processes=1)

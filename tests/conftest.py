@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 
 import pytest
 from jaxtyping import install_import_hook
-from PIL import Image
 
 # small tensors on a busy machine: threads that wait for each other cost far more than they save
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,17 +23,10 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
     shared.keep_in(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def blank_figures() -> Iterator[None]:
-    """Figures are composed but not drawn: their files are blank. For tests that ask nothing of a picture."""
-    from morelli.report.figures import style
+    """For tests that ask nothing of a picture."""
+    import shared
 
-    def blank(kind: str) -> bytes:
-        buffer = io.BytesIO()
-        Image.new("RGB", (300, 200), "white").save(buffer, kind)
-        return buffer.getvalue()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "png", lambda *_, **__: blank("png"))
-        patch.setattr(style, "jpeg", lambda *_, **__: blank("jpeg"))
+    with shared.figures_left_blank():
         yield

@@ -1,13 +1,18 @@
-"""What a test session makes once, whatever the number of its processes: paintings, for now."""
+"""What tests share: paintings that a session makes once for all of its processes, and figures left blank."""
 
 from __future__ import annotations
 
+import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
+from PIL import Image
 
+from morelli.report.figures import style
 from morelli.synthetic import paint
 
 _folder: list[Path] = []
@@ -36,3 +41,18 @@ def shared_paintings(out: Path, works: int, seed: int = 2, size: int = 32, defec
     source = once(name, lambda part: paint(part, works, seed=seed, size=size, defects=defects, processes=1))
     shutil.copytree(source, out)
     return out
+
+
+@contextmanager
+def figures_left_blank() -> Iterator[None]:
+    """Figures are composed but not drawn: drawing is most of what a page costs, and has tests of its own."""
+
+    def blank(kind: str) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (300, 200), "white").save(buffer, kind)
+        return buffer.getvalue()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "png", lambda *_, **__: blank("png"))
+        patch.setattr(style, "jpeg", lambda *_, **__: blank("jpeg"))
+        yield

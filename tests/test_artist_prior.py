@@ -119,6 +119,7 @@ def test_answers_have_heard_the_painters_and_training_has_not() -> None:
     torch.testing.assert_close(mean, before["style"])
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_run_learns_painters_answers_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
     painted_collection(tmp_path)
     source = f"{tmp_path}/p/wikiart --lists {tmp_path}/p/wikiart_csv --size 32"

@@ -336,7 +336,7 @@ def test_two_trained_runs_are_compared_by_the_scores_that_evaluate_gave_them(
     scored = []
     for run, seed in zip(runs, (0, 1), strict=True):
         train(tmp_path / "tiny.yaml", tmp_path / "c", run, [f"seed={seed}"])
-        scored.append(evaluate(run)["tasks"])
+        scored.append(evaluate(run, page=False)["tasks"])
     capsys.readouterr()
     result = compare(runs, out=tmp_path / "new" / "comparison")
     for run, scores in zip(result["runs"], scored, strict=True):

@@ -149,10 +149,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_thresholds_are_stored_at_training_and_checked_on_other_works(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
+@pytest.mark.usefixtures("blank_figures")
+def test_thresholds_are_stored_at_training_and_checked_on_other_works(trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained / "r", tmp_path / "r")
     stored = json.loads((run / "model.json").read_text())["conformal"]
     scores = evaluate(run)

@@ -177,7 +177,7 @@ def test_the_formats_agree(ending: str, world: Path, tmp_path: Path) -> None:
 
 def test_predict_gives_the_answers_that_evaluate_scored(world: Path) -> None:
     """The images are as small as the prepared ones, so both read the same pixels."""
-    evaluate(world / "r", "all")
+    evaluate(world / "r", "all", page=False)
     scored = pq.read_table(world / "r" / "predictions-all.parquet").to_pandas().set_index("id")
     table = pq.read_table(world / "all.parquet").to_pandas()
     table["id"] = [Path(p).relative_to(world / "p" / "wikiart").as_posix() for p in table["path"]]

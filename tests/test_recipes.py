@@ -47,15 +47,14 @@ def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.rmtree(run)
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("name", recipes.shipped())
 def test_a_recipe_trains_evaluates_and_is_audited(
     name: str,
     data: Path,
     tmp_path: Path,
     request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
     start = request.getfixturevalue("artist_run") if name.endswith("from-artist") else None
     if name == "artist-resnet50-lstm":
         run = request.getfixturevalue("artist_run")

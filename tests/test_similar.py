@@ -51,7 +51,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, tasks in (("r", ["artist", "style", "genre"]), ("s", ["style"])):
         (here / f"{name}.yaml").write_text(yaml.safe_dump(RECIPE | {"tasks": tasks}))
         train(here / f"{name}.yaml", here / "c", here / name)
-    evaluate(here / "r", "all")
+    evaluate(here / "r", "all", page=False)
     return here
 
 

@@ -29,6 +29,8 @@ from morelli.training.callbacks import EpochLog, GracefulStop
 from morelli.training.samplers import EpochBatches
 from morelli.training.sources import Sources
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

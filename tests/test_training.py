@@ -235,8 +235,8 @@ def test_features_are_computed_once_for_all_runs_of_a_backbone(
     calls: list[int] = []
     from morelli.prediction.model import Model
 
-    original = Model.raw_features
-    monkeypatch.setattr(Model, "raw_features", lambda self, x: calls.append(len(x)) or original(self, x))
+    original = Model.part
+    monkeypatch.setattr(Model, "part", lambda self, n, x: calls.append(len(x)) or original(self, n, x))
     train(recipe, data, tmp_path / "b", ["neck.width=8", "phases.0.epochs=1"])
     assert calls == []
     train(recipe, data, tmp_path / "c", ["seed=78", "phases.0.epochs=1"])  # other random weights

@@ -14,8 +14,11 @@ from morelli import recipe as recipes
 from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
+from morelli.network.network import Network
 
 TINY = ["image.size=64", "training.batch_size=16", "training.workers=0"]
+# the question is the recipe, so that a backbone of several hundred megabytes, with its optimiser, is cut short
+SHALLOW = {"resnet18": "{layers: [1, 1, 1, 1]}", "resnet50": "{layers: [1, 1, 1, 1]}"}
 SMALLER = {
     "morelli": ["features.components=32"],
     # a whole ViT-B or ConvNeXt-L is a gigabyte of checkpoint
@@ -36,7 +39,22 @@ def changes(name: str) -> list[str]:
     recipe = recipes.load(name)
     weights = [f"backbones.{number}.weights=none" for number in range(len(recipe.backbones))]
     epochs = [f"phases.{number}.epochs=1" for number in range(len(recipe.phases))]
-    return [*TINY, *weights, *epochs, *SMALLER.get(name, [])]
+    shallow = [
+        f"backbones.{number}.options={SHALLOW[family]}"
+        for number, backbone in enumerate(recipe.backbones)
+        if (family := backbone.name.partition(".")[0]) in SHALLOW
+    ]
+    return [*TINY, *weights, *epochs, *shallow, *SMALLER.get(name, [])]
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_the_whole_network_of_a_recipe_is_built(name: str) -> None:
+    """With its own backbone in full, but for the two of a gigabyte."""
+    recipe = recipes.load(name)
+    weights = [f"backbones.{number}.weights=none" for number in range(len(recipe.backbones))]
+    settings = recipes.load(name, [*TINY, *weights, *SMALLER.get(name, [])])
+    network = Network(settings, {task: ["a", "b", "c"] for task in settings.tasks})
+    assert network.backbone.channels > 0 and set(network.heads) == set(settings.tasks)
 
 
 @pytest.fixture(scope="module")

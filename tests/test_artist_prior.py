@@ -119,6 +119,7 @@ def test_the_prior_is_added_in_evaluation_and_not_in_training() -> None:
     torch.testing.assert_close(mean, before["style"])
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_run_learns_artists_predicts_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
     painted_collection(tmp_path)
     source = f"{tmp_path}/p/wikiart --lists {tmp_path}/p/wikiart_csv --size 32"

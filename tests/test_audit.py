@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from shared import shared_paintings
 from sklearn.metrics import roc_auc_score
 
 from morelli.collection.collect import CollectOptions, collect
@@ -29,7 +30,6 @@ from morelli.jobs.audit import audit as by_rule
 from morelli.jobs.crossfit import CrossFit
 from morelli.jobs.results.audit import Audit
 from morelli.report.figures.style import display_name
-from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 WORKS = 80
@@ -66,7 +66,7 @@ def simulated(collection: Collection, seed: int = 0) -> tuple[Predictions, dict[
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     here = tmp_path_factory.mktemp("collection")
-    paint(here / "p", WORKS, seed=4, size=32, processes=1)
+    shared_paintings(here / "p", WORKS, seed=4)
     lists = here / "p" / "wikiart_csv"
     options = CollectOptions(
         here / "p" / "wikiart", here / "c", lists=lists, size=32, min_works=2, processes=1

@@ -9,10 +9,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from shared import figures_left_blank, shared_paintings
 from tiny import morelli
 from typer.testing import CliRunner
 
@@ -28,7 +30,6 @@ training: {batch_size: 16, workers: 0, precision: fp32}
 """
 GATHER = "collect p/wikiart --lists p/wikiart_csv --size 32 --min-works 2 --processes 1"
 RUNS = """\
-paint p --works 90 --size 32
 {gather} --out c
 {gather} --out c-train-only --split 100/0/0
 {gather} --out c-one-style --only style=Impressionism
@@ -107,8 +108,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(here)
     Path("tiny.yaml").write_text(RECIPE)
-    for line in RUNS.format(gather=GATHER).splitlines():
-        morelli(line)
+    shared_paintings(Path("p"), 90, seed=0)
+    with figures_left_blank():
+        for line in RUNS.format(gather=GATHER).splitlines():
+            morelli(line)
     os.chdir(before)
     for name, text in TEXTS.items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fingerprints(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {str(p.relative_to(folder)): digest(str(p), p.stat().st_ctime_ns, p.stat().st_ino) for p in files}
+
+
+@cache
+def digest(file: str, changed: int, number: int) -> str:
+    """Read once, and again when the system says that the file's content, name or rights changed."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def the_sentence(stderr: str, code: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 from tiny import painted_collection, recipe_file
-from typer.testing import CliRunner
 
-from morelli.cli import app
+from benchmarks.__main__ import main, parser
+from benchmarks.speed import material, peers, run_all, timing
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.errors import MorelliError, UsageError
-from morelli.jobs import bench as job
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
 from morelli.network.network import Network
@@ -176,22 +174,7 @@ def test_heavy_modules_stay_out(world: Path, tmp_path: Path, arguments: list[str
 # the benchmarks themselves
 
 
-def load(name: str) -> ModuleType:
-    """A script of ``benchmarks/`` as a module."""
-    specification = importlib.util.spec_from_file_location(name, job.benchmarks_folder() / f"{name}.py")
-    assert specification and specification.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def timing() -> Iterator[ModuleType]:
-    yield load("timing")
-    del sys.modules["timing"]
-
-
-def test_contenders_take_turns_and_the_first_round_does_not_count(timing: ModuleType) -> None:
+def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
     order: list[str] = []
 
     def contender(name: str, seconds: float) -> Any:
@@ -205,17 +188,17 @@ def test_contenders_take_turns_and_the_first_round_does_not_count(timing: Module
     assert timing.fastest(seconds, ["a", "b"]) == "a"
 
 
-def test_a_ratio_is_of_a_round_not_of_medians(timing: ModuleType) -> None:
+def test_a_ratio_is_of_a_round_not_of_medians() -> None:
     # the machine is twice as slow in the second round: for both
     assert timing.faster([1.0, 2.0, 1.0], [3.0, 6.0, 3.0]) == [3.0, 3.0, 3.0]
 
 
-def test_a_peer_that_is_not_installed_has_an_empty_row(timing: ModuleType) -> None:
+def test_a_peer_that_is_not_installed_has_an_empty_row() -> None:
     row = timing.missing("predict", "a peer", "peer", "json", "no_such_package_at_all")
     assert row.ratios == [] and "no_such_package_at_all is not installed" in row.note
     assert timing.missing("predict", "a peer", "peer", "json") is None
     shown = {"ratios": [], "bar": 3.0, "at_most": False}
-    assert job.shown_ratio(shown) == ""
+    assert run_all.shown_ratio(shown) == ""
 
 
 @pytest.mark.parametrize(
@@ -229,18 +212,15 @@ def test_a_peer_that_is_not_installed_has_an_empty_row(timing: ModuleType) -> No
     ],
 )
 def test_how_a_ratio_is_told(ratios: list[float], bar: float | None, at_most: bool, shown: str) -> None:
-    assert job.shown_ratio({"ratios": ratios, "bar": bar, "at_most": at_most}) == shown
+    assert run_all.shown_ratio({"ratios": ratios, "bar": bar, "at_most": at_most}) == shown
 
 
-def test_bench_keeps_the_results_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_benchmark_keeps_the_results_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two real benchmarks at a tiny size, one after the other, into one table."""
-    runner = CliRunner()
     out = tmp_path / "bench"
-    first = runner.invoke(
-        app, ["bench", "collect", "--out", str(out), "--works", "4", "--rounds", "1", "--json"]
-    )
-    assert first.exit_code == 0, first.output
-    second = job.bench(["similar"], out, works=600, rounds=1)
+    assert main(["collect", "--out", str(out), "--works", "4", "--rounds", "1", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["collect"]
+    second = run_all.run_all(["similar"], out, works=600, rounds=1)
     assert list(second) == ["collect", "similar"]
     for result in second.values():
         assert all(len(row["ratios"]) == 1 and row["ratios"][0] > 0 for row in result["rows"])
@@ -265,8 +245,6 @@ def test_every_other_benchmark_gives_its_ratios(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, works: int, paths: set[str]
 ) -> None:
     """Each as it is, but for small networks and small pictures in the place of ResNet-50s and of large ones."""
-    monkeypatch.syspath_prepend(str(job.benchmarks_folder()))
-    material, peers = importlib.import_module("material"), importlib.import_module("peers")
     real, originals = material.recipe, material.originals
     monkeypatch.setattr(
         material, "recipe", lambda backbone, stage="last", size=224, **more: real("resnet18", 1, size, **more)
@@ -276,7 +254,7 @@ def test_every_other_benchmark_gives_its_ratios(
     monkeypatch.setattr(peers, "SIZE", 64)
     # compiling takes half a minute, and a compiler that may not be there
     monkeypatch.setattr(torch, "compile", lambda module: module)
-    benchmark = importlib.import_module(f"bench_{name}")
+    benchmark = importlib.import_module(f"benchmarks.speed.{name}")
     for constant in {"BATCH", "STUDENT_BATCH", "FEW"} & set(vars(benchmark)):
         monkeypatch.setattr(benchmark, constant, 4)
     rows = benchmark.measure(tmp_path, works, 1)
@@ -285,22 +263,69 @@ def test_every_other_benchmark_gives_its_ratios(
         assert row.note if not row.ratios else row.ratios[0] > 0, row
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("nothing", "NAME nothing: there is no such benchmark; choose among collect, epoch"),
+        ("collect --rounds 0", "--rounds 0: must be at least 1"),
+        ("collect --works 0", "--works 0: must be at least 1"),
+        ("collect --out note.txt", "--out note.txt: is a file"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_and_the_exit_code_two(
+    call: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("note.txt").write_text("a file where a folder is wanted")
+    assert main(call.split()) == 2
+    printed = capsys.readouterr()
+    assert f"benchmarks: {words}" in " ".join(printed.err.split()) and printed.out == ""
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+
+
 def test_wrong_calls_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError, match="NAME colect: there is no such benchmark; choose among collect, epoch"
     ):
-        job.bench(["colect"], tmp_path)
+        run_all.run_all(["colect"], tmp_path)
     with pytest.raises(UsageError, match="--rounds 0: must be at least 1"):
-        job.bench(["collect"], tmp_path, rounds=0)
-    (tmp_path / "bench_start.py").write_text("raise SystemExit('the disk is full')")
-    monkeypatch.setattr(job, "benchmarks_folder", lambda: tmp_path)
-    with pytest.raises(MorelliError, match=r"bench_start.py failed .the disk is full.; to see more: python"):
-        job.bench(["start"], tmp_path / "out")
+        run_all.run_all(["collect"], tmp_path, rounds=0)
+    (tmp_path / "benchmarks" / "speed").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "speed" / "start.py").write_text("raise SystemExit('the disk is full')")
+    monkeypatch.setattr(run_all, "ROOT", tmp_path)
+    with pytest.raises(MorelliError, match=r"speed.start failed .the disk is full.; to see more: python -m"):
+        run_all.run_all(["start"], tmp_path / "out")
 
 
-def test_an_installed_package_without_sources_says_what_to_do(
+def test_a_benchmark_that_failed_gives_the_exit_code_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("morelli.__file__", str(tmp_path / "lib" / "python" / "morelli" / "__init__.py"))
-    with pytest.raises(UsageError, match="no benchmarks beside this installation; clone the repository"):
-        job.benchmarks_folder()
+    monkeypatch.setattr(run_all, "ROOT", tmp_path)
+    assert main(["start", "--out", str(tmp_path / "out")]) == 1
+
+
+def test_help_shows_an_example_whose_options_exist_and_says_what_each_is_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    words = capsys.readouterr().out.partition("Example: python -m benchmarks ")[2].partition("\n")[0].split()
+    known = [option for action in parser()._actions for option in action.option_strings]
+    assert words and {word for word in words if word.startswith("--")} <= set(known)
+    assert not [action.dest for action in parser()._actions if not action.help]
+
+
+def test_every_name_is_a_module_and_the_performance_page_says_how_to_run_them() -> None:
+    folder = run_all.ROOT / "benchmarks" / "speed"
+    assert [name for name in run_all.NAMES if not (folder / f"{name}.py").is_file()] == []
+    page = (run_all.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert "\npython -m benchmarks --out bench" in page
+
+
+def test_an_installed_package_times_nothing() -> None:
+    """The benchmarks need the sources: they are a package of the checkout, and no command of ``morelli``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "morelli", "bench"], capture_output=True, text=True, cwd=run_all.ROOT
+    )
+    assert done.returncode == 2 and "No such command 'bench'" in done.stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from shared import figures_left_blank
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ COMMANDS = (
     "explain",
     "compare",
 )
-COMMANDS += ("report", "bench")
+COMMANDS += ("report",)
 README = Path(__file__).parent.parent / "README.md"
 SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.width=8"
 
@@ -130,7 +131,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, st
     }
     told = {}
     for command, line in calls.items():
-        done = CliRunner().invoke(app, shlex.split(line))
+        with figures_left_blank():
+            done = CliRunner().invoke(app, shlex.split(line))
         assert done.exit_code == 0, done.stderr
         told[command] = (done.stdout, done.stderr, here)
     os.chdir(before)

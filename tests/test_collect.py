@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from shared import shared_paintings
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.collection.collection import Collection
 from morelli.collection.ledger import Ledger
 from morelli.errors import DataError, UsageError
-from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 
@@ -24,14 +24,14 @@ TASKS = ("artist", "style", "genre")
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("planted") / "p"
-    paint(out, 260, seed=5, size=48, defects=True)
+    shared_paintings(out, 260, seed=5, size=48, defects=True)
     return out
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("clean") / "p"
-    paint(out, 160, seed=6, size=48)
+    shared_paintings(out, 160, seed=6, size=48)
     return out
 
 

@@ -16,6 +16,7 @@ import sklearn.metrics as sk
 import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import binom
+from shared import shared_paintings
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.errors import DataError, RunError, UsageError
@@ -26,7 +27,6 @@ from morelli.jobs.compare import compare
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.report.figures.comparison import comparison_figure
-from morelli.synthetic import paint
 
 NAMES = ["Cubism", "Rococo", "Pop_Art", "Art_Nouveau", "vincent-van-gogh"]
 DIFFERENCE = [
@@ -315,7 +315,7 @@ def test_the_figure_says_so_where_no_label_is_known(tmp_path: Path) -> None:
 def test_two_trained_runs_are_compared_by_the_scores_that_evaluate_gave_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paint(tmp_path / "p", 120, seed=5, size=32)
+    shared_paintings(tmp_path / "p", 120, seed=5)
     lists = tmp_path / "p" / "wikiart_csv"
     collect(
         CollectOptions(
@@ -336,7 +336,7 @@ def test_two_trained_runs_are_compared_by_the_scores_that_evaluate_gave_them(
     scored = []
     for run, seed in zip(runs, (0, 1), strict=True):
         train(tmp_path / "tiny.yaml", tmp_path / "c", run, [f"seed={seed}"])
-        scored.append(evaluate(run).to_dict()["tasks"])
+        scored.append(evaluate(run, page=False).to_dict()["tasks"])
     capsys.readouterr()
     result = compare(runs, out=tmp_path / "new" / "comparison")
     for run, scores in zip(result.runs, scored, strict=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import shared_paintings
 from tiny import painted_collection, recipe_file
 
 from morelli.collection.collect import CollectOptions, collect
@@ -30,7 +31,6 @@ from morelli.evaluation.predictions import TaskPredictions, read
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.prediction.model import load_model
-from morelli.synthetic import paint
 
 
 def works(count: int, classes: int, seed: int, sharpen: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -149,10 +149,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_thresholds_are_stored_at_training_and_checked_on_other_works(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
+@pytest.mark.usefixtures("blank_figures")
+def test_thresholds_are_stored_at_training_and_checked_on_other_works(trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained / "r", tmp_path / "r")
     stored = json.loads((run / "model.json").read_text())["conformal"]
     scores = evaluate(run)
@@ -193,7 +191,7 @@ def test_validation_works_are_read_again_only_where_the_file_is_not_theirs(
     # scored on validation itself, what was tuned there is left out; another collection's file is kept as it is
     own = evaluate(run, "val")["tasks"]["style"]
     assert own["logit_adjusted"] is None and own["conformal"] is None
-    paint(tmp_path / "q", 60, seed=8, size=32)
+    shared_paintings(tmp_path / "q", 60, seed=8)
     collect(CollectOptions(tmp_path / "q" / "wikiart", tmp_path / "c2", size=32, min_works=1))
     other = evaluate(run, "val", tmp_path / "c2")["tasks"]["style"]
     assert other["conformal"] is not None and len(read(file)) == other["n"] != own["n"]

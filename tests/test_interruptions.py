@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
+from shared import shared_paintings
 from tiny import morelli
 from typer.testing import CliRunner
 
@@ -40,8 +41,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(here)
     Path("tiny.yaml").write_text(RECIPE)
+    shared_paintings(Path("p"), 600, seed=0)
     for line in (
-        "paint p --works 600 --size 32",
         f"{COLLECT} c --subset 100",
         f"{TRAIN} r --set phases.0.epochs=1",
     ):

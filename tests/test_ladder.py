@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from morelli.jobs.bench import benchmarks_folder
+from benchmarks.experiments import ablation, ladder
 from morelli.recipe import load
 
 
-@pytest.fixture
-def ladder(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(benchmarks_folder()))
-    return importlib.import_module("ladder")
-
-
-def test_every_rung_is_a_recipe_of_its_own(ladder: ModuleType) -> None:
-    for rungs in (ladder.RUNGS, importlib.import_module("ablation").CHANGES):
+def test_every_rung_is_a_recipe_of_its_own() -> None:
+    for rungs in (ladder.RUNGS, ablation.CHANGES):
         made = [load("morelli", changes).model_dump_json() for changes in rungs.values()]
         assert len(set(made)) == len(rungs)
         assert load("morelli").model_dump_json() in made
 
 
-def test_scores_are_means_over_the_seeds(ladder: ModuleType) -> None:
+def test_scores_are_means_over_the_seeds() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(5, size=400)
     answers = np.where(rng.random((3, 400)) < [[0.5], [0.7], [0.6]], labels, rng.integers(5, size=(3, 400)))
@@ -35,7 +26,7 @@ def test_scores_are_means_over_the_seeds(ladder: ModuleType) -> None:
     assert f1 == pytest.approx(100 * np.mean([f1_score(labels, each, average="macro") for each in answers]))
 
 
-def test_an_interval_of_differences_is_paired(ladder: ModuleType) -> None:
+def test_an_interval_of_differences_is_paired() -> None:
     """A rung that is wrong on 40 of 400 works more differs by ten points, and by what the draw of those 40 gives."""
     labels = np.arange(400) % 4
     own = np.stack([np.where(np.arange(400) < 100, (labels + 1) % 4, labels)] * 2)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 from scipy.special import softmax
+from shared import shared_paintings
 
 from morelli.collection.collect import CollectOptions, collect
 from morelli.errors import StoppedError
@@ -24,7 +25,6 @@ from morelli.jobs.evaluate import evaluate
 from morelli.jobs.predict import predict
 from morelli.jobs.train import train
 from morelli.prediction import reader
-from morelli.synthetic import paint
 
 TASKS = ("artist", "style", "genre")
 RECIPE: dict[str, Any] = {
@@ -41,7 +41,7 @@ RECIPE: dict[str, Any] = {
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Paintings ``p``, their collection ``c``, a run ``r`` and the table ``all.parquet`` of all paintings."""
     here = tmp_path_factory.mktemp("world")
-    paint(here / "p", 90, seed=3, size=32)
+    shared_paintings(here / "p", 90, seed=3)
     lists = here / "p" / "wikiart_csv"
     collect(
         CollectOptions(here / "p" / "wikiart", here / "c", lists=lists, size=32, min_works=2, processes=1)
@@ -177,7 +177,7 @@ def test_the_formats_agree(ending: str, world: Path, tmp_path: Path) -> None:
 
 def test_predict_gives_the_answers_that_evaluate_scored(world: Path) -> None:
     """The images are as small as the prepared ones, so both read the same pixels."""
-    evaluate(world / "r", "all")
+    evaluate(world / "r", "all", page=False)
     scored = pq.read_table(world / "r" / "predictions-all.parquet").to_pandas().set_index("id")
     table = pq.read_table(world / "all.parquet").to_pandas()
     table["id"] = [Path(p).relative_to(world / "p" / "wikiart").as_posix() for p in table["path"]]

@@ -14,8 +14,11 @@ from morelli import recipe as recipes
 from morelli.jobs.audit import audit
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
+from morelli.network.network import Network
 
 TINY = ["image.size=64", "training.batch_size=16", "training.workers=0"]
+# the question is the recipe, so that a backbone of several hundred megabytes, with its optimiser, is cut short
+SHALLOW = {"resnet18": "{layers: [1, 1, 1, 1]}", "resnet50": "{layers: [1, 1, 1, 1]}"}
 SMALLER = {
     "morelli": ["features.components=32"],
     # a whole ViT-B or ConvNeXt-L is a gigabyte of checkpoint
@@ -40,7 +43,22 @@ def changes(name: str) -> list[str]:
         for number in range(len(recipe.phases))
         for change in ("epochs=1", "schedule.warmup=0")
     ]
-    return [*TINY, *weights, *short, *SMALLER.get(name, [])]
+    shallow = [
+        f"backbones.{number}.options={SHALLOW[family]}"
+        for number, backbone in enumerate(recipe.backbones)
+        if (family := backbone.name.partition(".")[0]) in SHALLOW
+    ]
+    return [*TINY, *weights, *short, *shallow, *SMALLER.get(name, [])]
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_the_whole_network_of_a_recipe_is_built(name: str) -> None:
+    """With its own backbone in full, but for the two of a gigabyte."""
+    recipe = recipes.load(name)
+    weights = [f"backbones.{number}.weights=none" for number in range(len(recipe.backbones))]
+    settings = recipes.load(name, [*TINY, *weights, *SMALLER.get(name, [])])
+    network = Network(settings, {task: ["a", "b", "c"] for task in settings.tasks})
+    assert network.backbone.channels > 0 and set(network.heads) >= set(settings.tasks)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +69,14 @@ def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.rmtree(run)
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("name", recipes.shipped())
 def test_a_recipe_trains_evaluates_and_is_audited(
     name: str,
     data: Path,
     tmp_path: Path,
     request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("morelli.report.figures.style.DPI", 36)  # coarse figures are soon drawn
     start = request.getfixturevalue("artist_run") if name.endswith("from-artist") else None
     if name == "artist-resnet50-lstm":
         run = request.getfixturevalue("artist_run")

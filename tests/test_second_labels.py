@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from shared import shared_paintings
 from tiny import recipe_file
 
 from morelli.collection.collect import CollectOptions, collect
@@ -17,14 +18,13 @@ from morelli.evaluation.predictions import TaskPredictions, read
 from morelli.evaluation.scores.scores import either_scores
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
-from morelli.synthetic import paint
 
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Painted works with two-styles defects, collected into ``c``."""
     out = tmp_path_factory.mktemp("two")
-    paint(out / "p", 220, seed=5, size=32, defects=True)
+    shared_paintings(out / "p", 220, seed=5, defects=True)
     lists = out / "p" / "wikiart_csv"
     collect(CollectOptions(out / "p" / "wikiart", out / "c", lists=lists, size=32, min_works=1))
     return out

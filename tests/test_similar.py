@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from shared import shared_paintings
 from sklearn.metrics.pairwise import cosine_distances
 
 from morelli.collection.collect import CollectOptions, collect
@@ -26,7 +27,6 @@ from morelli.jobs.predict import predict
 from morelli.jobs.results.similar import Similar, SimilarWork
 from morelli.jobs.similar import similar
 from morelli.jobs.train import train
-from morelli.synthetic import paint
 
 RECIPE: dict[str, Any] = {
     "name": "tiny",
@@ -43,7 +43,7 @@ KEYS = ["rank", "id", "path", "distance", "artist", "style", "genre"]
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Paintings ``p``, their collection ``c``, a run ``r`` of all tasks and a run ``s`` of style alone."""
     here = tmp_path_factory.mktemp("world")
-    paint(here / "p", 80, seed=3, size=32)
+    shared_paintings(here / "p", 80, seed=3)
     lists = here / "p" / "wikiart_csv"
     collect(
         CollectOptions(here / "p" / "wikiart", here / "c", lists=lists, size=32, min_works=2, processes=1)
@@ -51,7 +51,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, tasks in (("r", ["artist", "style", "genre"]), ("s", ["style"])):
         (here / f"{name}.yaml").write_text(yaml.safe_dump(RECIPE | {"tasks": tasks}))
         train(here / f"{name}.yaml", here / "c", here / name)
-    evaluate(here / "r", "all")
+    evaluate(here / "r", "all", page=False)
     return here
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from shared import shared_paintings
 from tiny import BASE, painted_collection, recipe_file
 
 from morelli import recipe as recipes
@@ -25,10 +26,11 @@ from morelli.evaluation.predictions import read
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.network.network import Network
-from morelli.synthetic import paint
 from morelli.training.callbacks import EpochLog, GracefulStop
 from morelli.training.samplers import EpochBatches
 from morelli.training.sources import Sources
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +360,7 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibra
 def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"
     train(recipe_file(tmp_path), data, run)
-    paint(tmp_path / "q", 60, seed=8, size=32)
+    shared_paintings(tmp_path / "q", 60, seed=8)
     options = CollectOptions(tmp_path / "q" / "wikiart", tmp_path / "c2", size=32, min_works=1)
     collect(options)  # class folders: fewer classes, another order
     scores = evaluate(run, "all", tmp_path / "c2")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from shared import shared_paintings
 from typer.testing import CliRunner
 
 from morelli.cli import app
 from morelli.collection.collect import CollectOptions, collect
 from morelli.recipe.checks import NECK_KINDS
-from morelli.synthetic import paint
 
 BASE: dict[str, Any] = {
     "name": "tiny",
@@ -26,9 +26,11 @@ BASE: dict[str, Any] = {
 
 def painted_collection(folder: Path, works: int = 140) -> Path:
     """A collection of painted works at 32 pixels in ``folder / "c"``."""
-    paint(folder / "p", works, seed=2, size=32)
+    shared_paintings(folder / "p", works)
     lists = folder / "p" / "wikiart_csv"
-    collect(CollectOptions(folder / "p" / "wikiart", folder / "c", lists=lists, size=32, min_works=1))
+    collect(
+        CollectOptions(folder / "p" / "wikiart", folder / "c", lists=lists, size=32, min_works=1, processes=1)
+    )
     return folder / "c"
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from morelli.jobs.train import train
     from morelli.prediction.reader import Reader, load
 
+import os
+
+# GNU OpenMP's threads spin while they wait, which costs other processes their cores; read when torch is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 __version__ = "0.1.0"
 __all__ = [
     "Collection",

@@ -3,10 +3,10 @@
 import gc
 import sys
 
-from morelli.cli import main_job, measure, review
+from morelli.cli import main_job, review
 from morelli.cli.app import app
 
-__all__ = ["app", "main", "main_job", "measure", "review"]
+__all__ = ["app", "main", "main_job", "review"]
 _START = 400_000  # objects that PyTorch and timm make when they are imported, none of which is garbage
 
 

@@ -20,8 +20,8 @@ _SPARE = 10  # searched for beyond K, to replace near-duplicates
 _SHARPNESS = 10.0  # a neighbour's vote grows by e for each tenth of cosine similarity
 _PRIOR_VOTES = 2.0  # votes of the class frequencies, so that no class is impossible
 # beyond EXACT one cell in so many is searched, by so many principal axes. Of the 40 nearest that finds nearly all
-# among 81,446 simulated works (benchmarks/scale.py); where cells tell less, among the 12,358 real ones, 94 % by the
-# neck's vectors and 84 % by those of the cross-fit, which are half whitened
+# among 81,446 simulated works (benchmarks/experiments/scale.py); where cells tell less, among the 12,358 real ones,
+# 94 % by the neck's vectors and 84 % by those of the cross-fit, which are half whitened
 _CELLS_SEARCHED, _AXES = 3, 256
 _BLOCK, _REFINE_BLOCK = 512, 32  # works compared at a time with the others, and with their candidates
 _MAX_THREADS = 8  # each holds a block of similarities to a third of the works

@@ -14,12 +14,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import material
-import peers
-import timing
 import torch
-from timing import Contender, Row, alternate, faster, fastest, missing
 
+from benchmarks.speed import material, peers, timing
+from benchmarks.speed.timing import Contender, Row, alternate, faster, fastest, missing
 from morelli.jobs.predict import predict
 from morelli.network.backbone.feature_extractor import FeatureExtractor
 from morelli.prediction.model import load_model
@@ -82,7 +80,7 @@ def forwards(run: Path) -> tuple[dict[str, Forward], list[Row]]:
             "onnxruntime": lambda: onnx_runtime(backbone, images),
             "openvino": lambda: openvino(backbone, images),
         }
-    made: dict[str, Forward] = {}
+    passes: dict[str, Forward] = {}
     absent: list[Row] = []
     for name, make in ways.items():
         package = {"PyTorch": "torch", "compiled": "torch"}.get(name, name)
@@ -93,14 +91,14 @@ def forwards(run: Path) -> tuple[dict[str, Forward], list[Row]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                made[name] = make()
-                made[name]()
+                passes[name] = make()
+                passes[name]()
         except Exception as error:  # a compiler that is not there, an export that needs one more package
             why = (str(error).splitlines() or [type(error).__name__])[0]
             absent.append(
                 Row("predict", f"bare backbone forward, {name}", "limit", note=f"does not run: {why:.100}")
             )
-    return made, absent
+    return passes, absent
 
 
 def measure(out: Path, works: int, rounds: int) -> list[Row]:
@@ -109,10 +107,10 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
     few = files[:FEW]
     run = material.untrained_run(out / "run-resnet50", material.recipe("resnet50"))
     device = best_device()
-    made, rows = forwards(run)
+    passes, rows = forwards(run)
     student = peers.StudentNetwork().to(device).eval()
     contenders = [Contender("ours", lambda: predict(run, [folder], out / "table.csv") and None, len(files))]
-    contenders += [Contender(name, lambda each=each: each() and None, FEW) for name, each in made.items()]  # type: ignore[misc]
+    contenders += [Contender(name, lambda each=each: each() and None, FEW) for name, each in passes.items()]  # type: ignore[misc]
     people = {"students' loop": lambda: peers.student_table(few, student, device)}
     gone = missing("predict", "fastai get_preds", "peer", "fastai")
     if gone:
@@ -132,9 +130,10 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
         Contender(name, lambda each=each: each() and None, len(few)) for name, each in people.items()
     ]  # type: ignore[misc]
     seconds = alternate(contenders, rounds)
-    best = fastest(seconds, list(made))
+    best = fastest(seconds, list(passes))
     rates = ", ".join(
-        f"{name} {statistics.median(seconds['ours']) / statistics.median(seconds[name]):.2f}" for name in made
+        f"{name} {statistics.median(seconds['ours']) / statistics.median(seconds[name]):.2f}"
+        for name in passes
     )
     how = f"{len(files)} images, {1 / statistics.median(seconds['ours']):,.1f} a second; ways against ours: {rates}"
     limit = Row("predict", f"bare backbone forward, best: {best}", "limit",

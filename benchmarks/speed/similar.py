@@ -3,7 +3,7 @@
 Queries come one at a time, as ``morelli similar`` asks them, and lie near works of the index. FAISS's breadth of search
 is the smallest of 16, 24, 32, 48 … whose recall@10 is 0.95; ours is exact up to 200,000 works. Beyond, FAISS searches
 float32 vectors by the same links as ours, for building them twice would take hours. The full bench, 6 GB of memory and
-disk: ``morelli bench similar --works 1000000``. Vectors and index are made once in --out.
+disk: ``python -m benchmarks similar --works 1000000``. Vectors and index are made once in --out.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import faiss
 import numpy as np
 import pandas as pd
-import timing
-from timing import Contender, Row, alternate, faster, missing
 
+from benchmarks.speed import timing
+from benchmarks.speed.timing import Contender, Row, alternate, faster, missing
 from morelli.errors import DataError
 from morelli.evaluation.search.quantization import EF_CONSTRUCTION, EF_SEARCH, HNSW_M
 from morelli.evaluation.search.search import Index
@@ -59,27 +59,27 @@ def index(folder: Path, vectors: np.ndarray) -> Index:
 
 def graph(vectors: np.ndarray, ours: Index) -> Any:
     """FAISS's own HNSW over the vectors as they are, by the links of ``ours`` where that is a graph as well."""
-    made: Any = faiss.IndexHNSWFlat(vectors.shape[1], HNSW_M, faiss.METRIC_INNER_PRODUCT)
-    made.hnsw.efConstruction = EF_CONSTRUCTION
+    hnsw: Any = faiss.IndexHNSWFlat(vectors.shape[1], HNSW_M, faiss.METRIC_INNER_PRODUCT)
+    hnsw.hnsw.efConstruction = EF_CONSTRUCTION
     linked = ours.backend == "hnsw"
     for start in range(0, len(vectors), BLOCK):
-        (made.storage if linked else made).add(vectors[start : start + BLOCK])
+        (hnsw.storage if linked else hnsw).add(vectors[start : start + BLOCK])
     if linked:
-        made.hnsw, made.ntotal = ours.codes.hnsw, len(vectors)
-    return made
+        hnsw.hnsw, hnsw.ntotal = ours.codes.hnsw, len(vectors)
+    return hnsw
 
 
 def recall(search: Search, queries: np.ndarray, truth: np.ndarray) -> float:
-    found = [search(queries[place : place + 1]) for place in range(len(queries))]
-    return float(np.mean([len(set(a.ravel()) & set(b)) / K for a, b in zip(found, truth, strict=True)]))
+    answers = [search(queries[place : place + 1]) for place in range(len(queries))]
+    return float(np.mean([len(set(a.ravel()) & set(b)) / K for a, b in zip(answers, truth, strict=True)]))
 
 
-def tuned(made: Any, queries: np.ndarray, truth: np.ndarray) -> Search:
+def tuned(hnsw: Any, queries: np.ndarray, truth: np.ndarray) -> Search:
     for ef_search in (16, 24, *EF_SEARCH):
-        made.hnsw.efSearch = ef_search
-        if recall(lambda query: made.search(query, K)[1], queries, truth) >= 0.95:
+        hnsw.hnsw.efSearch = ef_search
+        if recall(lambda query: hnsw.search(query, K)[1], queries, truth) >= 0.95:
             break
-    return lambda query: made.search(query, K)[1]
+    return lambda query: hnsw.search(query, K)[1]
 
 
 def measure(out: Path, works: int, rounds: int) -> list[Row]:

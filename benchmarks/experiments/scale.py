@@ -1,6 +1,6 @@
 """Judgement at the size of the whole of WikiArt: 81,446 simulated works, 129 + 27 + 11 classes, vectors of 512.
 
-    python benchmarks/scale.py --out scale        (5 minutes on one core; --works 20000 for a smaller try)
+    python -m benchmarks.experiments.scale --out scale        (5 minutes on one core; --works 20000 for a smaller try)
 
 Measures, each in a process of its own, seconds and peak memory of: the index, 1,000 single searches, the scores of
 every audit rule (with the simulated predictions in place of cross-fitted ones, which take a network), whole audits
@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from timing import processor
 
+from benchmarks.speed.timing import processor
 from morelli.files import write_json, write_text
 
 TASKS = {"artist": 129, "style": 27, "genre": 11}
@@ -67,8 +67,9 @@ def main() -> None:
     if options.only and file.exists():
         results = json.loads(file.read_text())
     for step in steps(options.only, run):
-        command = [sys.executable, __file__, "--out", options.out, "--works", options.works, "--step", step]
-        done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, "-m", "benchmarks.experiments.scale", "--step", step]
+        command += ["--out", str(options.out), "--works", str(options.works)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results[step] = json.loads(done.stdout.splitlines()[-1])
         write_json(file, results)
     text = table(results, options.works)
@@ -87,11 +88,11 @@ def steps(only: list[str] | None, run: Path) -> list[str]:
 
 
 def measure(step: str, run: Path, works: int) -> dict[str, Any]:
-    """Does one step in this process: wall and processor seconds, peak memory in GiB and what else it found."""
+    """Does one step in this process: wall and processor seconds, peak memory in GiB and what the step adds."""
     clock = Clock()
-    found = STEPS[step](run, works, clock)
+    extra = STEPS[step](run, works, clock)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
-    return {"seconds": clock.wall, "processor": clock.processor, "gib": peak} | found
+    return {"seconds": clock.wall, "processor": clock.processor, "gib": peak} | extra
 
 
 class Clock:
@@ -157,8 +158,10 @@ def scores(run: Path, works: int, clock: Clock) -> dict[str, Any]:
     from morelli.evaluation.scores.scores import score
 
     with clock.running():
-        made = score(read(run / "predictions-test.parquet"), pd.read_parquet(run / "collection.parquet"))
-    write_json(run / "scores-test.json", made | {"split": "test"})
+        run_scores = score(
+            read(run / "predictions-test.parquet"), pd.read_parquet(run / "collection.parquet")
+        )
+    write_json(run / "scores-test.json", run_scores | {"split": "test"})
     return {}
 
 
@@ -193,11 +196,11 @@ def search(run: Path, works: int, clock: Clock, folder: str = "index") -> dict[s
     opened.search(near[:1], 10)  # the file's pages come into memory
     with clock.running():
         rows = np.concatenate([opened.search(near[place : place + 1], 10)[1] for place in range(QUERIES)])
-    found = []
+    recalls = []
     for place in range(0, QUERIES, 50):
         truth = np.argsort(-(near[place : place + 50] @ opened.vectors.T), axis=1)[:, :10]
-        found += [len(set(a) & set(b)) / 10 for a, b in zip(rows[place : place + 50], truth, strict=True)]
-    return {"note": f"recall@10 against every distance {np.mean(found):.4f}"}
+        recalls += [len(set(a) & set(b)) / 10 for a, b in zip(rows[place : place + 50], truth, strict=True)]
+    return {"note": f"recall@10 against every distance {np.mean(recalls):.4f}"}
 
 
 def graph_search(run: Path, works: int, clock: Clock) -> dict[str, Any]:
@@ -277,13 +280,15 @@ def table(results: dict[str, dict[str, Any]], works: int) -> str:
     for step, (what, seconds, gib) in BARS.items():
         if step not in results:
             continue
-        found = results[step]
+        measured = results[step]
         most = " and ".join(text for text in (seconds and f"{seconds:g} s", gib and f"{gib:g} GiB") if text)
-        ratios = [found["seconds"] / seconds, found["processor"] / seconds] if seconds else []
-        ratios += [found["gib"] / gib] if gib else []
-        figures = [f"{found[name]:.2f}" for name in ("seconds", "processor", "gib")]
+        ratios = [measured["seconds"] / seconds, measured["processor"] / seconds] if seconds else []
+        ratios += [measured["gib"] / gib] if gib else []
+        figures = [f"{measured[name]:.2f}" for name in ("seconds", "processor", "gib")]
         shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        lines.append(f"| {' | '.join([what, *figures, most or '–', shown or '–', found.get('note', '')])} |")
+        lines.append(
+            f"| {' | '.join([what, *figures, most or '–', shown or '–', measured.get('note', '')])} |"
+        )
     threads = os.environ.get("OMP_NUM_THREADS", "as many as there are cores")
     load = f"load {os.getloadavg()[1]:.1f} over 5 minutes" if hasattr(os, "getloadavg") else ""
     machine = f"{processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, {load}"

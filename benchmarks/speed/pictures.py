@@ -10,11 +10,11 @@ import os
 import shutil
 from pathlib import Path
 
-import material
 import numpy as np
 import yaml
 from PIL import Image
 
+from benchmarks.speed import material
 from morelli.synthetic import paint
 
 SIDE, PAINTED = 64, 3000

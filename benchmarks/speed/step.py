@@ -10,13 +10,11 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-import material
-import peers
-import timing
 import torch
-from timing import Row, clocked, faster, missing
-from watching import watch
 
+from benchmarks.speed import material, peers, timing
+from benchmarks.speed.timing import Row, clocked, faster, missing
+from benchmarks.speed.watching import watch
 from morelli.network.network import Network
 from morelli.preprocessing.device import autocast, best_device, choose_precision
 

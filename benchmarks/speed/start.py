@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import material
-import timing
-from timing import Contender, Row, alternate, slower
+from benchmarks.speed import material, timing
+from benchmarks.speed.timing import Contender, Row, alternate, slower
 
 
 def measure(out: Path, works: int, rounds: int) -> list[Row]:

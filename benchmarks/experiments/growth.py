@@ -1,7 +1,7 @@
 """Cost against size: collect, a cached epoch, predict, audit and index for 1k, 3k, 10k … painted works.
 
-    python benchmarks/growth.py --out growth                       (1k to 30k; two cores: about half an hour)
-    python benchmarks/growth.py --out growth --sizes 300 1000      (a try)
+    python -m benchmarks.experiments.growth --out growth    (1k to 30k; two cores: about half an hour)
+    python -m benchmarks.experiments.growth --out growth --sizes 300 1000      (a try)
 
 ``growth.json`` has seconds by size, ``growth.png`` the figure, on logarithmic axes, with the slope of each line (1 is
 linear). Seconds are those of the processor, of this process and its workers together: other work on the machine hardly
@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pictures import SIDE, pictures, small_recipe
-from running import save
 
+from benchmarks.experiments.running import save
+from benchmarks.speed.pictures import SIDE, pictures, small_recipe
 from morelli.collection.collect import CollectOptions, collect
 from morelli.evaluation.predictions import read
 from morelli.evaluation.search.search import Index
@@ -43,13 +43,13 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "growth.json"
-    found: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
+    seconds_of: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
     for size in options.sizes:
-        if str(size) not in found:
-            found[str(size)] = measure(options.out, size)
-            write_json(file, found)
-    figure(found, options.out / "growth.png")
-    print(json.dumps({step: round(slope(found, step), 2) for step in STEPS}))
+        if str(size) not in seconds_of:
+            seconds_of[str(size)] = measure(options.out, size)
+            write_json(file, seconds_of)
+    figure(seconds_of, options.out / "growth.png")
+    print(json.dumps({step: round(slope(seconds_of, step), 2) for step in STEPS}))
 
 
 def measure(out: Path, works: int) -> dict[str, float]:
@@ -93,27 +93,27 @@ def spent() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def slope(found: dict[str, dict[str, float]], step: str) -> float:
+def slope(seconds_of: dict[str, dict[str, float]], step: str) -> float:
     """Of the line through the logarithms of size and seconds, from 3,000 works on, where there are two such sizes:
     below, what a step costs once hides how it grows."""
-    sizes = sorted(map(int, found))
+    sizes = sorted(map(int, seconds_of))
     large = [size for size in sizes if size >= 3000]
     chosen = large if len(large) > 1 else sizes
     if len(chosen) < 2:
         return float("nan")
-    seconds = [max(found[str(size)][step], 1e-3) for size in chosen]
+    seconds = [max(seconds_of[str(size)][step], 1e-3) for size in chosen]
     return float(np.polyfit(np.log(chosen), np.log(seconds), 1)[0])
 
 
-def figure(found: dict[str, dict[str, float]], file: Path) -> None:
+def figure(seconds_of: dict[str, dict[str, float]], file: Path) -> None:
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = drawing.subplots()
-    sizes = sorted(map(int, found))
+    sizes = sorted(map(int, seconds_of))
     for step, mark in zip(STEPS, "osD^v", strict=True):
-        seconds = [found[str(size)][step] for size in sizes]
-        axes.loglog(sizes, seconds, marker=mark, label=f"{step} (slope {slope(found, step):.2f})")
+        seconds = [seconds_of[str(size)][step] for size in sizes]
+        axes.loglog(sizes, seconds, marker=mark, label=f"{step} (slope {slope(seconds_of, step):.2f})")
     save(drawing, axes, file, "works", "processor seconds")
 
 

@@ -1,6 +1,6 @@
 """Which embedding finds what: mAP and recall of search by artist, style and genre, for each embedding of a run.
 
-    python benchmarks/retrieval.py run --out retrieval        (half a minute where the features are cached)
+    python -m benchmarks.experiments.retrieval run --out retrieval        (half a minute where the features are cached)
 
 Queries are the test works, the database those of training and validation; near-duplicates of a query are left out.
 Embeddings: of the neck; of the pooled backbone (means over the map; means and standard deviations; the same
@@ -81,12 +81,12 @@ def embeddings(
             parts["mean"].append(mean.cpu())
             parts["std"].append(deviation.cpu())
             advance(len(inputs))
-    made = {name: torch.cat(blocks).numpy() for name, blocks in parts.items() if blocks}
-    both = np.concatenate([made["mean"], made.pop("std")], axis=1)
+    vectors = {name: torch.cat(blocks).numpy() for name, blocks in parts.items() if blocks}
+    both = np.concatenate([vectors["mean"], vectors.pop("std")], axis=1)
     middle, spread = both[training].mean(axis=0), both[training].std(axis=0)
     return {
-        **{name: made[name] for name in ("neck", "projection") if name in made},
-        "pooled mean": made["mean"],
+        **{name: vectors[name] for name in ("neck", "projection") if name in vectors},
+        "pooled mean": vectors["mean"],
         "pooled mean + std": both,
         "pooled mean + std, standardised": (both - middle) / np.maximum(spread, 1e-6),
         "chance (noise)": np.random.default_rng(0).normal(size=(len(rows), 64)),

@@ -1,9 +1,9 @@
 """The ladder: from no pixels to `recipes/morelli.yaml`, same works, epochs and seeds, each rung against ours.
 
-    python benchmarks/ladder.py --data collection --out ladder                     (three seeds)
-    python benchmarks/ladder.py --data collection --out ladder --only "LSTM, last state" --seeds 0
+    python -m benchmarks.experiments.ladder --data collection --out ladder    (three seeds)
+    python -m benchmarks.experiments.ladder --data collection --out ladder --only "LSTM, last state" --seeds 0
 
-The rungs read a frozen ImageNet ResNet-18's third stage, averaged to 7 × 7 tokens but where said; ours is the recipe.
+The rungs read a frozen ImageNet ResNet-18's third stage, averaged to 7 × 7 tokens but where noted; ours is the recipe.
 All learn for ``--epochs`` at the recipe's rate, with MixUp of 0.4, ours of 0.2; ours is compared as it was before its
 refit, which learns from more works than the others have. A run that has its scores is not made again. In ``--out``:
 ``ladder.md``, the table of the test split; ``RUNG/seed-N``, the runs.
@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from running import scored, train_and_evaluate
 
+from benchmarks.experiments.running import scored, train_and_evaluate
 from morelli.evaluation.predictions import read
 from morelli.evaluation.scores.metrics import count_answers, per_class
 from morelli.files import atomic_write
@@ -121,14 +121,14 @@ def drawn(answers: Answers, other: Answers | None, draws: int = 1000) -> NDArray
     """(2, 2): low and high of accuracy and macro-F1, or of the differences ours − rung."""
     labels, own = answers
     rng = np.random.default_rng(0)
-    found = []
+    resampled = []
     for _ in range(draws):
         places = rng.integers(len(labels), size=len(labels))
-        made = np.array(scores(labels[places], own[:, places]))
+        drawn_scores = np.array(scores(labels[places], own[:, places]))
         if other is not None:
-            made = np.array(scores(labels[places], other[1][:, places])) - made
-        found.append(made)
-    return np.percentile(found, [2.5, 97.5], axis=0)
+            drawn_scores = np.array(scores(labels[places], other[1][:, places])) - drawn_scores
+        resampled.append(drawn_scores)
+    return np.percentile(resampled, [2.5, 97.5], axis=0)
 
 
 def table(out: Path, rungs: Iterable[str], reference: str) -> str:
@@ -165,8 +165,8 @@ def floors(runs: list[Path]) -> list[str]:
         ("the most frequent class", "majority"),
         ("the artist's most frequent class", "artist_oracle"),
     ):
-        found = [tasks[task]["baselines"][key] for task in TASKS]
-        cells = ["–" if value is None else f"{100 * value:.1f}" for value in found]
+        values = [tasks[task]["baselines"][key] for task in TASKS]
+        cells = ["–" if value is None else f"{100 * value:.1f}" for value in values]
         lines.append(f"| {name} | {' | '.join(cells)} | 0 | – | – |")
     return lines
 

@@ -3,7 +3,7 @@
 Each runs in a process of its own, whose own memory (Pss_Anon, summed over it and its workers, so that a page which they
 share counts once) is read five times a second: mapped files are left out, since the system takes their pages back when
 it needs them. Small pictures and a small network, so that what grows with the number of works would show. Linux only.
-The full bench, 10,000 works against 100,000: ``morelli bench memory --works 10000``.
+The full bench, 10,000 works against 100,000: ``python -m benchmarks memory --works 10000``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import threading
 import time
 from pathlib import Path
 
-import timing
-from pictures import SIDE, pictures, small_recipe
-from timing import Row
+from benchmarks.speed import timing
+from benchmarks.speed.pictures import SIDE, pictures, small_recipe
+from benchmarks.speed.timing import Row
 
 
 def peak(*arguments: object) -> float:

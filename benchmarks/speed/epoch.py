@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import material
-import peers
-import timing
 import torch
-from timing import Row, clocked, faster
 from torch import Tensor
-from watching import watch
 
+from benchmarks.speed import material, peers, timing
+from benchmarks.speed.timing import Row, clocked, faster
+from benchmarks.speed.watching import watch
 from morelli.network.network import Network
 from morelli.prediction.model import Model
 from morelli.preprocessing.device import autocast, best_device, choose_precision
@@ -26,7 +24,7 @@ from morelli.training.sources import clean_features
 BATCH, STUDENT_BATCH = 64, 32
 
 
-def random_features(model: Model, images: Tensor) -> Tensor:
+def random_features(model: Model, number: int, images: Tensor) -> Tensor:
     return torch.rand(len(images), model.network.backbone.channels, *model.network.backbone.grid)
 
 
@@ -39,10 +37,10 @@ def measure(out: Path, works: int, rounds: int) -> list[Row]:
     names = {task: collection.vocabularies[task] for task in settings.tasks}
     torch.manual_seed(0)
     network = Network(settings, names)
-    Model.raw_features, real = random_features, Model.raw_features  # type: ignore[method-assign, assignment]
+    Model.part, real = random_features, Model.part  # type: ignore[method-assign, assignment]
     model = Model(network, settings, names, *network.colours)
     cache = clean_features(collection, model, collection.rows("all"), settings)
-    Model.raw_features = real  # type: ignore[method-assign]
+    Model.part = real  # type: ignore[method-assign]
     train = collection.rows("train")
     steps = -(-len(train) // BATCH) - 1
     resident = torch.rand(BATCH, *cache.shape, device=device)

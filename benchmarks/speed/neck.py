@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import material
-import timing
 import torch
-from timing import Contender, Row, alternate, faster, slower
 from torch import Tensor, nn
 
+from benchmarks.speed import material, timing
+from benchmarks.speed.timing import Contender, Row, alternate, faster, slower
 from morelli.network.network import Network
 from morelli.preprocessing.device import autocast, best_device, choose_precision
 from morelli.recipe.checks import NECK_KINDS
@@ -27,8 +26,8 @@ def learning(module: Callable[[Tensor], Tensor], batch: Tensor, precision: str) 
 
     def work() -> None:
         with autocast(precision, batch.device):
-            made = module(batch)
-        made.float().sum().backward()
+            outputs = module(batch)
+        outputs.float().sum().backward()
         if batch.device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -1,7 +1,7 @@
 """How many of the wrong labels that the painter planted each rule of the audit finds.
 
     morelli demo --out demo                    (or: paint OUT --defects, collect, train)
-    python benchmarks/planted.py demo/run --truth demo/paintings/truth.json
+    python -m benchmarks.experiments.planted demo/run --truth demo/paintings/truth.json
 
 Every work of the run's collection is judged from cross-fitted predictions, all tasks' plants together with the labels
 of their own task. ``at planted`` is the precision among as many candidates as labels are wrong, which is then also the
@@ -43,15 +43,15 @@ def main() -> None:
         show_table(title, ("rule", "AUROC", "average precision", "at 100", "at planted"), rows)
 
 
-def planted(made: CrossFit, truth: Path) -> dict[str, np.ndarray]:
+def planted(evidence: CrossFit, truth: Path) -> dict[str, np.ndarray]:
     """{task: which works (N,) carry a planted label}; a plant that collecting dropped or repaired is none."""
-    ids = {name: row for row, name in enumerate(made.predictions.ids)}
-    wrong = {task: np.zeros(len(ids), bool) for task in made.predictions.tasks}
+    ids = {name: row for row, name in enumerate(evidence.predictions.ids)}
+    wrong = {task: np.zeros(len(ids), bool) for task in evidence.predictions.tasks}
     for mislabelled in read_json(truth)["defects"]["mislabelled"]:
         row, task = ids.get(mislabelled["path"]), mislabelled["task"]
         if row is None or task not in wrong:
             continue
-        names, label = made.predictions.tasks[task].names, made.predictions.tasks[task].labels[row]
+        names, label = evidence.predictions.tasks[task].names, evidence.predictions.tasks[task].labels[row]
         if label >= 0 and names[label] == mislabelled["given"]:
             wrong[task][row] = True
     if not any(flags.any() for flags in wrong.values()):

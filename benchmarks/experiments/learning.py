@@ -1,6 +1,6 @@
 """Learning curves: scores against the share of the training split that was learned from.
 
-    python benchmarks/learning.py --data collection --out learning                    (10, 30 and 100 %, three seeds)
+    python -m benchmarks.experiments.learning --data collection --out learning    (10, 30 and 100 %, three seeds)
 
 For each share near-duplicate groups of the training split are drawn at random, by the seed; what is not drawn is in no
 split. Validation, test and cached features are those of the collection. In ``--out``: ``learning.md`` and
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from running import save, scored, train_and_evaluate
 
+from benchmarks.experiments.running import save, scored, train_and_evaluate
 from morelli.collection.collection import Collection
 from morelli.files import atomic_write, write_json
 
 TASKS = ("style", "genre", "artist")
-Found = dict[
+Curves = dict[
     float, list[dict[str, tuple[float, float]]]
 ]  # share: of each seed, task: accuracy, macro-F1 in per cent
 
@@ -47,10 +47,10 @@ def main() -> None:
                 train_and_evaluate(
                     options.recipe, part, run, ["training.refit=false", *options.changes, f"seed={seed}"]
                 )
-            found = scores(options.out)
+            curves = scores(options.out)
             with atomic_write(options.out / "learning.md") as temporary:
-                temporary.write_text(table(found))
-            figure(found, options.out / "learning.png")
+                temporary.write_text(table(curves))
+            figure(curves, options.out / "learning.png")
 
 
 def thinned(data: Path, folder: Path, share: float, seed: int) -> Path:
@@ -72,8 +72,8 @@ def thinned(data: Path, folder: Path, share: float, seed: int) -> Path:
     return folder
 
 
-def scores(out: Path) -> Found:
-    found: Found = {}
+def scores(out: Path) -> Curves:
+    curves: Curves = {}
     for file in sorted(out.glob("share-*/seed-*/scores-test.json")):
         share = float(file.parent.parent.name.removeprefix("share-"))
         tasks = json.loads(file.read_text())["tasks"]
@@ -82,16 +82,16 @@ def scores(out: Path) -> Found:
             for task in TASKS
             if task in tasks
         }
-        found.setdefault(share, []).append(one)
-    return dict(sorted(found.items()))
+        curves.setdefault(share, []).append(one)
+    return dict(sorted(curves.items()))
 
 
-def table(found: Found) -> str:
+def table(curves: Curves) -> str:
     lines = [
         "| share | " + " | ".join(f"{task}: accuracy (range) / macro-F1" for task in TASKS) + " | seeds |"
     ]
     lines.append("|---|" + "---|" * (len(TASKS) + 1))
-    for share, seeds in found.items():
+    for share, seeds in curves.items():
         cells = []
         for task in TASKS:
             values = np.array([each[task] for each in seeds if task in each])
@@ -103,14 +103,14 @@ def table(found: Found) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(found: Found, file: Path) -> None:
+def figure(curves: Curves, file: Path) -> None:
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = drawing.subplots()
     rows = [
         (share, task, each[task][0])
-        for share, seeds in found.items()
+        for share, seeds in curves.items()
         for each in seeds
         for task in TASKS
         if task in each
@@ -122,7 +122,7 @@ def figure(found: Found, file: Path) -> None:
             shares = 100 * mean.index.to_numpy()
             axes.errorbar(shares, mean, [mean - low, high - mean], marker=mark, capsize=3, label=task)
     axes.set_xscale("log")
-    ticks = [100 * share for share in found]
+    ticks = [100 * share for share in curves]
     axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
     axes.minorticks_off()
     save(drawing, axes, file, "share of the training split", "accuracy on the test split, %")

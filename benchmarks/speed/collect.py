@@ -14,11 +14,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import material
-import timing
 from PIL import Image
-from timing import Contender, Row, alternate, faster
 
+from benchmarks.speed import material, timing
+from benchmarks.speed.timing import Contender, Row, alternate, faster
 from morelli.collection.collect import CollectOptions, collect
 
 SIZE = 256

@@ -14,10 +14,11 @@ from typing import Any
 import timm
 import torch
 from PIL import Image
-from timing import now
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+
+from benchmarks.speed.timing import now
 
 BACKBONE, CLASSES, SIZE = "resnet50", 20, 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

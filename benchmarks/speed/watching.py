@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from timing import now
-
+from benchmarks.speed.timing import now
 from morelli.collection.collection import Collection
 from morelli.errors import MorelliError
 from morelli.network.network import Network

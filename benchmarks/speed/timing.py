@@ -1,8 +1,8 @@
 """What all benchmarks share: contenders timed in turn, ratios pair by pair, and a description of the machine.
 
-Each benchmark is a script with one function, ``measure(out, works, rounds)``, that returns :class:`Row` objects; it
+Each benchmark is a module with one function, ``measure(out, works, rounds)``, that returns :class:`Row` objects; it
 ends with ``timing.main(measure, works=…)``. Contenders take turns within a round, so that a machine that is busy for a
-while is busy for all of them; a ratio is worked out in each round and its median over the rounds is told, with the
+while is busy for all of them; each round gives a ratio, and the table shows the median over the rounds, with the
 lowest and the highest.
 """
 
@@ -63,10 +63,10 @@ def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, list[fl
 
 
 def clocked(run: Callable[[], float | None]) -> float:
-    """Seconds that ``run`` says it took, or that its call took."""
+    """Seconds that ``run`` returns, or else that its call took."""
     begun = time.perf_counter()
-    said = run()
-    return said if isinstance(said, float) else time.perf_counter() - begun
+    seconds = run()
+    return seconds if isinstance(seconds, float) else time.perf_counter() - begun
 
 
 def now() -> float:
@@ -116,13 +116,13 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(memory, 1) if memory else None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {name: number for name in PACKAGES if (number := _version(name))},
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -131,7 +131,7 @@ def processor() -> str:
 
 
 def main(measure: Callable[[Path, int, int], list[Row]], works: int, rounds: int = 5) -> None:
-    """The command line of a benchmark; writes ``NAME.json`` in --out, NAME being the script's without ``bench_``."""
+    """The command line of a benchmark; writes ``NAME.json`` in --out, NAME being the module's."""
     import __main__
 
     script = Path(str(__main__.__file__))
@@ -147,8 +147,7 @@ def main(measure: Callable[[Path, int, int], list[Row]], works: int, rounds: int
     rows = measure(options.out, options.works, options.rounds)
     result = {"machine": about, "works": options.works, "rounds": options.rounds}
     result |= {"seconds": round(time.perf_counter() - begun, 1), "rows": [asdict(row) for row in rows]}
-    name = script.stem.removeprefix("bench_")
-    (options.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.out / f"{script.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """What each part of ``recipes/morelli.yaml`` is worth: one member of it, and that with one thing changed at a time.
 
-    python benchmarks/ablation.py --data collection --out ablation                       (three seeds)
-    python benchmarks/ablation.py --data collection --out ablation --only "one member" "no MixUp" --seeds 0
+    python -m benchmarks.experiments.ablation --data collection --out ablation    (three seeds)
+    python -m benchmarks.experiments.ablation --data collection --out ablation --only "one member" "no MixUp" --seeds 0
 
 Same works, epochs and seeds; options, table and intervals are those of ``ladder.py``. One member is the reference, for
 it takes a quarter of the time; the recipe's four are a row of their own. In ``--out``: ``ablation.md``.
@@ -9,7 +9,7 @@ it takes a quarter of the time; the recipe's four are a row of their own. In ``-
 
 from __future__ import annotations
 
-import ladder
+from benchmarks.experiments import ladder
 
 FIRST = "backbone={name: resnet18, stage: %s, weights: [resnet18-to-layer3.safetensors, pretrained]}"
 ONE = ["neck.members=1", "training.refit=false"]

@@ -1,11 +1,11 @@
 """Runs the recipes of the five public systems on the real paintings, with the weights that are at hand.
 
-    python benchmarks/systems.py --data collection --out systems                       (about 90 minutes on one core)
+    python -m benchmarks.experiments.systems --data collection --out systems    (about 90 minutes on one core)
 
 System D took subsets of the data, for it lets its backbone learn: so does our run of it.
 
     morelli collect WIKIART --lists LISTS --out subset --subset 4000 --min-works 20
-    python benchmarks/systems.py --data subset --out systems-d --only {style,genre,artist}-efficientnet_b2-gru
+    python -m benchmarks.experiments.systems --data subset --out d --only {style,genre,artist}-efficientnet_b2-gru
 
 ResNet-18 to its third stage stands in for ResNet-50, the whole ResNet-18 and ViT, and MobileNetV2 for the
 EfficientNets and VGG-16: their own ImageNet weights need the hub. The stand-in is frozen, so that its features are
@@ -23,8 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from running import scored, train_and_evaluate
-
+from benchmarks.experiments.running import scored, train_and_evaluate
 from morelli.jobs.audit import audit
 
 RESNET = "backbone={name: resnet18, stage: 3, grid: %s, weights: [resnet18-to-layer3.safetensors]}"

@@ -1,4 +1,4 @@
-"""``morelli bench``: runs the scripts of ``benchmarks/`` one by one and puts their ratios into one table."""
+"""Runs the timed benchmarks one by one and puts their ratios into one table."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import morelli
 from morelli.console import say, show_table
 from morelli.errors import MorelliError, UsageError
 from morelli.files import make_folder, read_json, write_json, write_text
 
 # in the order in which they run and are shown
 NAMES = ("collect", "epoch", "step", "neck", "predict", "similar", "start", "memory")
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def bench(
+def run_all(
     names: Sequence[str] = (), out: Path = Path("bench"), works: int | None = None, rounds: int | None = None
 ) -> dict[str, Any]:
     """Runs the benchmarks ``names`` (all of them if none is given), each in a process of its own.
@@ -28,8 +28,8 @@ def bench(
     benchmark's own.
 
     Returns ``{NAME: {"machine", "works", "rounds", "seconds", "rows"}}``; a row's ``ratios`` has one number a round
-    (see ``benchmarks/timing.py``). Raises :class:`UsageError` for an unknown name or where there is no
-    ``benchmarks`` folder, and :class:`MorelliError` where a benchmark fails.
+    (see ``timing.py``). Raises :class:`UsageError` for an unknown name or a number below 1, and :class:`MorelliError`
+    where a benchmark fails.
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown:
@@ -37,42 +37,30 @@ def bench(
     for option, value in (("works", works), ("rounds", rounds)):
         if value is not None and value < 1:
             raise UsageError(f"--{option} {value}: must be at least 1")
-    folder = benchmarks_folder()
     make_folder(out, "--out")
     for number, name in enumerate(names or NAMES, start=1):
         say(f"{name} ({number} of {len(names or NAMES)})")
-        _run(folder / f"bench_{name}.py", out, {"--works": works, "--rounds": rounds})
-    found = {name: read_json(out / f"{name}.json") for name in NAMES if (out / f"{name}.json").exists()}
-    write_json(out / "bench.json", found)
-    write_text(out / "bench.md", as_markdown(found))
-    return found
+        _run(f"benchmarks.speed.{name}", out, {"--works": works, "--rounds": rounds})
+    results = {name: read_json(out / f"{name}.json") for name in NAMES if (out / f"{name}.json").exists()}
+    write_json(out / "bench.json", results)
+    write_text(out / "bench.md", as_markdown(results))
+    return results
 
 
-def benchmarks_folder() -> Path:
-    """``benchmarks/`` of the source tree that this package is used from; it is no part of an installed package."""
-    folder = Path(morelli.__file__).resolve().parents[2] / "benchmarks"
-    if not (folder / "timing.py").exists():
-        raise UsageError(
-            "there are no benchmarks beside this installation; clone the repository and install it with "
-            "pip install -e '.[bench]'"
-        )
-    return folder
-
-
-def show_bench(found: dict[str, Any]) -> None:
+def show_results(results: dict[str, Any]) -> None:
     """Every row as a line of a table."""
     rows = [
         (row["path"], shown_ratio(row) or "–", shown_bar(row) or "–", row["what"])
-        for result in found.values()
+        for result in results.values()
         for row in result["rows"]
     ]
     show_table("Ratios (median, lowest–highest)", ("path", "ratio", "bar", "against"), rows)
 
 
-def as_markdown(found: dict[str, Any]) -> str:
+def as_markdown(results: dict[str, Any]) -> str:
     """The table of ``docs/performance.md``, and under it the machine that each benchmark ran on."""
     lines = ["| path | against | bar | ratio (lowest–highest) | |", "|---|---|---|---|---|"]
-    for result in found.values():
+    for result in results.values():
         for row in result["rows"]:
             cells = (
                 row["path"],
@@ -83,7 +71,7 @@ def as_markdown(found: dict[str, Any]) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
     machines: dict[str, list[str]] = {}
-    for name, result in found.items():
+    for name, result in results.items():
         machines.setdefault(described(result["machine"]), []).append(name)
     lines += ["", *(f"{', '.join(names)}: {text}" for text, names in machines.items()), ""]
     return "\n".join(lines)
@@ -113,13 +101,13 @@ def described(machine: dict[str, Any]) -> str:
     return f"{machine['processor']}, {cores}{memory}, {gpu}; Python {machine['python']}, {versions}{load}."
 
 
-def _run(script: Path, out: Path, options: dict[str, int | None]) -> None:
-    command = [sys.executable, str(script), "--out", str(out)]
+def _run(module: str, out: Path, options: dict[str, int | None]) -> None:
+    command = [sys.executable, "-m", module, "--out", str(out.resolve())]
     command += [
         text for option, value in options.items() if value is not None for text in (option, str(value))
     ]
-    done = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        by_hand = f"python {script} --out {out}"
-        raise MorelliError(f"benchmarks/{script.name} failed ({last:.200}); to see more: {by_hand}")
+        by_hand = f"python -m {module} --out {out}"
+        raise MorelliError(f"{module} failed ({last:.200}); to see more: {by_hand}")

@@ -1,6 +1,6 @@
 """Says whether the maps of ``morelli explain`` are faithful: deletion and insertion curves on a run's test works.
 
-    python benchmarks/faithfulness.py run --works 60        (4,000 readings of a painting for each kind of map)
+    python -m benchmarks.experiments.faithfulness run --works 60    (4,000 readings of a work for each map)
 
 Each map is of the class that the network answers; its score is that class's calibrated probability. Deletion should
 be small, insertion large. ``random`` has the grain of the feature map; ``centre`` is a spot in the middle. The

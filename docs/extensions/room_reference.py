@@ -15,6 +15,7 @@ import morelli
 
 FOLDER = "reference/"
 PUBLIC = "python"
+LISTED = ("report", "synthetic")  # many small modules that draw: a sentence for each, and no members
 
 
 def setup(sphinx: Sphinx) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def append_reference(_: Sphinx, page: str, source: list[str]) -> None:
     if page == FOLDER + PUBLIC:
         source[0] += "\n" + "\n".join(_public(each) for each in public_names())
     elif page.startswith(FOLDER) and name != "index":
-        source[0] += "\n" + "\n".join(_module(each) for each in modules(f"morelli.{name}"))
+        write = _sentence if name in LISTED else _module
+        source[0] += "\n" + "\n".join(write(each) for each in modules(f"morelli.{name}"))
 
 
 def shorten_arrays(*event: Any) -> tuple[str | None, str | None]:
@@ -55,6 +57,11 @@ def modules(name: str) -> list[str]:
 def _public(name: str) -> str:
     kind = "autoclass" if inspect.isclass(getattr(morelli, name)) else "autofunction"
     return f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: morelli.{name}\n```\n"
+
+
+def _sentence(name: str) -> str:
+    first = inspect.getdoc(importlib.import_module(name)) or ""
+    return f"- `{name}`: {' '.join(first.partition(chr(10) * 2)[0].split())}"
 
 
 def _module(name: str) -> str:

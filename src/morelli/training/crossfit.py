@@ -137,16 +137,15 @@ def principal(statistics: np.ndarray, dimensions: int, seed: int = 0) -> np.ndar
     centred = statistics[sample].astype(np.float64)
     centred -= centred.mean(axis=0)
     works, width = centred.shape
-    if works < width:  # the products of works have the same variances, and are fewer than those of columns
-        values, shares = np.linalg.eigh(centred @ centred.T / works)
-    else:
-        values, axes = np.linalg.eigh(centred.T @ centred / works)
+    few = (
+        works < width
+    )  # then the products of works are fewer than those of columns, and have the same variances
+    values, axes = np.linalg.eigh((centred @ centred.T if few else centred.T @ centred) / works)
     kept = np.argsort(-values)[:dimensions]
     kept = kept[values[kept] > 1e-8]
-    if works < width:
-        axes = centred.T @ shares[:, kept] / np.sqrt(works * values[kept])
-    else:
-        axes = axes[:, kept]
+    axes = axes[:, kept]
+    if few:
+        axes = centred.T @ axes / np.sqrt(works * values[kept])
     return (statistics @ (axes / values[kept] ** 0.25).astype(np.float32)).astype(np.float32)
 
 

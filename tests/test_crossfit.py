@@ -70,6 +70,17 @@ def test_every_work_is_held_out_once_and_never_beside_the_training_of_its_fold()
     assert set(collection.table["split"]) == {"train"}
 
 
+@pytest.mark.parametrize("width", [8, 90])
+def test_principal_components_are_those_of_the_covariance_and_half_whitened(width: int) -> None:
+    """With fewer works than numbers of each (40 < 90) as with more."""
+    rng = np.random.default_rng(0)
+    statistics = (rng.normal(size=(40, width)) * rng.uniform(0.5, 3, width)).astype(np.float32)
+    components = fitting.principal(statistics, 5).astype(np.float64)
+    spread = np.cov(components.T, bias=True)
+    variances = np.linalg.eigvalsh(np.cov(statistics.T.astype(np.float64), bias=True))[::-1][:5]
+    np.testing.assert_allclose(spread, np.diag(np.sqrt(variances)), atol=1e-4)
+
+
 def test_the_recipe_of_a_fold_is_one_frozen_phase_without_augmentation(tmp_path: Path) -> None:
     file = recipe_file(
         tmp_path,

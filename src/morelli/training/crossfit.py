@@ -134,10 +134,19 @@ def principal(statistics: np.ndarray, dimensions: int, seed: int = 0) -> np.ndar
     WikiArt) than as they are or wholly whitened. Needs no label. The axes are those of at most 20,000 works.
     """
     sample = np.random.default_rng(seed).permutation(len(statistics))[:_PCA_WORKS]
-    values, axes = np.linalg.eigh(np.cov(statistics[sample].T.astype(np.float64), bias=True))
+    centred = statistics[sample].astype(np.float64)
+    centred -= centred.mean(axis=0)
+    works, width = centred.shape
+    few = (
+        works < width
+    )  # then the products of works are fewer than those of columns, and have the same variances
+    values, axes = np.linalg.eigh((centred @ centred.T if few else centred.T @ centred) / works)
     kept = np.argsort(-values)[:dimensions]
     kept = kept[values[kept] > 1e-8]
-    return (statistics @ (axes[:, kept] / values[kept] ** 0.25).astype(np.float32)).astype(np.float32)
+    axes = axes[:, kept]
+    if few:
+        axes = centred.T @ axes / np.sqrt(works * values[kept])
+    return (statistics @ (axes / values[kept] ** 0.25).astype(np.float32)).astype(np.float32)
 
 
 def second_opinion(

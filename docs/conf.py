@@ -16,7 +16,6 @@ version = release = morelli.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "command_reference",
     "room_reference",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,14 @@ def test_nothing_hears_knows_or_believes_that_is_no_person(page: Path) -> None:
         )
         == []
     )
+
+
+def test_the_architecture_lists_the_rooms_in_the_order_of_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["type"] == "layers")
+    rooms = [name.strip() for layer in layers for name in layer.split(":") if name.strip() != "__main__"]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if re.match(r"\| `[\w.]+(/`|\.py`)", line)]
+    named = [name for row in rows for name in re.findall(r"`(\w+)(?:/|\.py)`", row)]
+    assert sorted(named[-5:]) == sorted(rooms[-5:])  # the ground, in any order
+    assert named[:-5] == rooms[:-5]

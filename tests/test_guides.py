@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from documents import DOCS, Command, blocks_of, commands_of
+from shared import figures_left_blank, shared_paintings
 from tiny import recipe_file
 from typer.testing import CliRunner
 
 from morelli.cli import app
-from morelli.synthetic import paint
 
 WALK = [
     DOCS / f"{name}.md"
@@ -20,6 +20,7 @@ WALK = [
 ]
 
 
+@pytest.mark.slow
 def test_every_command_and_every_block_of_python_of_the_guides_runs_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -27,11 +28,12 @@ def test_every_command_and_every_block_of_python_of_the_guides_runs_in_order(
     _prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for page in WALK:
-        for command in commands_of(page, notes=("",)):
-            _run(command)
-        for block in blocks_of(page, "python"):
-            exec(compile(block.text, str(page), "exec"), names)
+    with figures_left_blank():
+        for page in WALK:
+            for command in commands_of(page, notes=("",)):
+                _run(command)
+            for block in blocks_of(page, "python"):
+                exec(compile(block.text, str(page), "exec"), names)
 
 
 def _run(command: Command) -> None:
@@ -46,8 +48,8 @@ def _run(command: Command) -> None:
 def _prepare(folder: Path) -> None:
     """What the guides suppose: WikiArt with its lists, images with a table, new pictures; and recipes of the names that
     they use, for networks that a test can train."""
-    paint(folder / "painted", 160, seed=2, size=32)
-    paint(folder / "new", 6, seed=3, size=32)
+    shared_paintings(folder / "painted", 160)
+    shared_paintings(folder / "new", 6, seed=3)
     (folder / "painted" / "wikiart").rename(folder / "wikiart")
     (folder / "painted" / "wikiart_csv").rename(folder / "wikiart_csv")
     (folder / "new" / "wikiart").rename(folder / "photos")

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config, GoogleDocstring
 
 import morelli
 
@@ -21,6 +22,7 @@ LISTED = ("report", "synthetic")  # many small modules that draw: a sentence for
 def setup(sphinx: Sphinx) -> dict[str, Any]:
     sphinx.connect("source-read", append_reference)
     sphinx.connect("autodoc-process-signature", shorten_arrays)
+    sphinx.connect("autodoc-process-docstring", read_sections)
     return {"parallel_read_safe": True}
 
 
@@ -38,6 +40,13 @@ def shorten_arrays(*event: Any) -> tuple[str | None, str | None]:
     """Writes ``NDArray[float64]``, as the code does, for the type that it stands for."""
     *_, arguments, returned = event
     return _shortened(arguments), _shortened(returned)
+
+
+def read_sections(_: Sphinx, what: str, name: str, described: Any, options: Any, lines: list[str]) -> None:
+    """Reads ``Args:`` and ``Returns:``, of functions only: in the docstring of a property, the extension napoleon takes
+    what stands before a colon for its type."""
+    if what in ("function", "method"):
+        lines[:] = GoogleDocstring(list(lines), Config(), what=what, name=name, obj=described).lines()
 
 
 def public_names() -> list[str]:

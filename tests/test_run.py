@@ -30,39 +30,48 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("trained")
     recipe = recipe_file(here, phases=[{"epochs": 1, "lr": 3e-3}])
     morelli(f"train {recipe} --data {painted_collection(here, 60)} --out {here / 'r'}")
+    morelli(f"evaluate {here / 'r'}")
     return here / "r"
 
 
-def spoilt(trained: Path, tmp_path: Path, note: bytes | None) -> Path:
-    run = tmp_path / "r"
-    shutil.copytree(trained, run)
-    (run / "collection.txt").unlink()
+def write_note(run: Path, note: bytes | None) -> None:
     if note is not None:
         (run / "collection.txt").write_bytes(note)
-    return run
 
 
 @pytest.mark.parametrize("kind", NOTES)
-@pytest.mark.parametrize(
-    "command", ["evaluate {run}", "audit {run}", "similar {run} x.jpg", "explain {run} x.jpg"]
-)
+def test_whatever_the_note_says_a_sentence_names_it_and_what_to_do(kind: str, tmp_path: Path) -> None:
+    write_note(tmp_path, NOTES[kind])
+    with pytest.raises(RunError) as caught:
+        Run(tmp_path).open_collection()
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{tmp_path / 'collection.txt'}: ")
+    assert WORD.get(kind, "does not name a folder") in sentence and len(sentence) < 600
+    assert sentence.endswith("write the folder of the run's collection into it")
+
+
+@pytest.mark.parametrize("kind", ["missing", "gone", "not text"])
+@pytest.mark.parametrize("command", ["evaluate", "audit", "similar", "explain"])
 def test_a_command_without_the_collection_says_how_to_give_it(
     command: str, kind: str, trained: Path, tmp_path: Path
 ) -> None:
-    run = spoilt(trained, tmp_path, NOTES[kind])
-    done = CliRunner().invoke(app, command.format(run=run).split())
+    run = tmp_path / "r"
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns("collection.txt"))
+    write_note(run, NOTES[kind])
+    query = ["x.jpg"] if command in ("similar", "explain") else []
+    done = CliRunner().invoke(app, [command, str(run), *query])
     assert done.exit_code == 1
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("morelli: ")]
-    assert sentence.startswith(f"morelli: {run / 'collection.txt'}: ")
-    assert WORD.get(kind, "does not name a folder") in sentence and len(sentence) < 600
+    assert f"{run / 'collection.txt'}: " in sentence and WORD[kind] in sentence
     assert "write the folder of the run's collection into it" in sentence
-    assert ("--data" in sentence) == command.startswith("evaluate")  # no other of these has the option
+    assert ("--data" in sentence) == (command == "evaluate")  # no other of these has the option
 
 
-@pytest.mark.parametrize("kind", NOTES)
+@pytest.mark.parametrize("kind", ["missing", "not text"])
 def test_predict_and_report_do_without_the_collection(kind: str, trained: Path, tmp_path: Path) -> None:
-    morelli(f"evaluate {trained}")
-    run = spoilt(trained, tmp_path, NOTES[kind])
+    run = tmp_path / "r"
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns("collection.txt", "report"))
+    write_note(run, NOTES[kind])
     image = next((trained.parent / "p" / "wikiart").rglob("*.jpg"))
     morelli(f"predict {run} '{image}' --out {tmp_path / 'out.csv'}")
     morelli(f"report {run}")

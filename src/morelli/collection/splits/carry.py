@@ -119,7 +119,10 @@ def _same_artist(earlier: pd.DataFrame, works: pd.DataFrame) -> np.ndarray:
     names = works["id"].map(dict(zip(earlier["id"], earlier["artist_name"], strict=True)))
     pairs = zip(names, works["artist_name"], strict=True)
     return np.array(
-        [isinstance(a, str) and isinstance(b, str) and class_key(a) == class_key(b) for a, b in pairs],
+        [
+            isinstance(a, str) and isinstance(b, str) and (a == b or class_key(a) == class_key(b))
+            for a, b in pairs
+        ],
         dtype=bool,
     )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import t as student
 from test_map_statistics import painting as seen
 from test_map_statistics import reader
 
+from benchmarks.experiments.faithfulness import maps_of
 from morelli.evaluation.faithfulness import (
     blurred,
     centre_map,
@@ -128,12 +126,7 @@ def test_the_interval_of_a_mean_is_students():
 
 def test_the_benchmark_compares_with_random_maps_of_the_same_grain() -> None:
     """Statistics of maps have one cell, of which a random map would be one grey."""
-    file = Path(__file__).parents[1] / "benchmarks" / "faithfulness.py"
-    specification = importlib.util.spec_from_file_location("faithfulness_benchmark", file)
-    assert specification is not None and specification.loader is not None
-    benchmark = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(benchmark)
     model, pixels = reader(), seen()
-    maps = benchmark.maps_of(model, pixels, "style", 0, ["grad-cam"], seed=4)
+    maps = maps_of(model, pixels, "style", 0, ["grad-cam"], seed=4)
     side = pixels.shape[-1]
     np.testing.assert_array_equal(maps["random"], random_map((side, side), (8, 8), 4))

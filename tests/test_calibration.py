@@ -8,8 +8,8 @@ from scipy.special import log_softmax, softmax
 
 from morelli.errors import DataError
 from morelli.evaluation.calibration.temperature import (
-    HIGHEST,
-    LOWEST,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     apply_temperature,
     before_and_after,
     fit_temperature,
@@ -45,7 +45,7 @@ def test_the_fit_is_the_minimum_found_by_trying_every_temperature() -> None:
     logits, labels = honest_works(1500, 5, seed=2)
     probabilities = softmax(2 * logits, axis=1)
     fitted = fit_temperature(np.log(probabilities), labels)
-    grid = np.geomspace(LOWEST, HIGHEST, 400)
+    grid = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 400)
     losses = [metrics.nll(labels, apply_temperature(probabilities, t)) for t in grid]
     assert fitted == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
     assert metrics.nll(labels, apply_temperature(probabilities, fitted)) <= min(losses) + 1e-6
@@ -89,7 +89,7 @@ def test_scaling_by_hand() -> None:
 def test_a_class_that_underflowed_to_zero_does_not_break_the_fit() -> None:
     scores = np.array([[0.0, -np.inf], [0.0, -np.inf], [-0.1, -2.0]])
     t = fit_temperature(scores, np.array([0, 1, 0]))
-    assert LOWEST <= t <= HIGHEST and t > 5
+    assert MIN_TEMPERATURE <= t <= MAX_TEMPERATURE and t > 5
 
 
 def test_nonsense_is_refused() -> None:

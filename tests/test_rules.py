@@ -168,7 +168,7 @@ def test_the_centroid_says_what_is_wrong_with_the_embedding() -> None:
 def test_a_rule_is_found_by_its_name_with_or_without_a_threshold() -> None:
     for name, rule in RULES.items():
         assert parse_rule(name) == parse_rule(rule.kind) == rule and rule.name == name
-        words = rule.says.format(threshold=0.123)
+        words = rule.text.format(threshold=0.123)
         assert ("0.123" in words) == (rule.threshold is not None) and rule.source
     assert parse_rule("max-softmax<0.75").name == "max-softmax<0.75"
 

@@ -1,4 +1,4 @@
-"""Active learning: which unlabelled works would teach the network most, were a person to label them."""
+"""Active learning: how much a network would learn from a person's label of each work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def labelling_value(probabilities: Mapping[str, NDArray[np.floating]]) -> NDArra
     averaged. Source: expected gradient length, Settles, Craven and Ray, "Multiple-instance active learning",
     NeurIPS 2007.
     """
-    return np.mean([_expected_gradient(probabilities) for probabilities in probabilities.values()], axis=0)
+    return np.mean([_expected_gradient(of_task) for of_task in probabilities.values()], axis=0)
 
 
 def _expected_gradient(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

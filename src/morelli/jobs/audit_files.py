@@ -209,7 +209,7 @@ def _remove_others(folder: Path, outputs: list[RuleOutputs], galleries: bool) ->
 
 
 def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes | None] | None) -> list[Tile]:
-    """Under each painting what was given, what the rule or the network says, and the file's name."""
+    """Under each painting the given label, the answer of the rule or the network, and the file's name."""
     tiles = []
     for work in candidates.to_dict("records"):
         given = "no label" if pd.isna(work["given"]) else style.display_name(work["given"])
@@ -227,7 +227,7 @@ def _tiles(candidates: pd.DataFrame, rule: Rule, picture: Callable[[str], bytes 
 
 
 def scores_of(run: Path, split: str) -> dict[str, Any]:
-    """``scores-SPLIT.json``, for what it says of the collection; empty where it cannot be read."""
+    """``scores-SPLIT.json``, which names the collection that was scored; empty where it cannot be read."""
     try:
         return dict(read_json(Run(run).scores_file(split)))
     except (DataError, TypeError, ValueError):
@@ -235,7 +235,7 @@ def scores_of(run: Path, split: str) -> dict[str, Any]:
 
 
 def _is_own(run: Path, scored: str | None) -> bool:
-    """Whether the scored collection is the one that the run learned from, as far as the run says."""
+    """Whether the scored collection is the one that the run learned from, as far as the run notes it."""
     try:
         own = Run(run).noted_collection()
     except RunError:

@@ -26,14 +26,14 @@ from morelli.evaluation.predictions import TaskPredictions
 
 @dataclass(frozen=True)
 class Rule:
-    """A named rule. ``function`` makes its output of the evidence. ``says`` is one sentence for people, in which
+    """A named rule. ``function`` makes its output of the evidence. ``text`` tells people what it does; in it
     ``{threshold}`` stands for the number; ``source`` is where it comes from; ``measure``, with ``{score}``, begins the
     reason why a work is a candidate. A rule with ``cross_fit`` judges cross-fitted predictions: each work is read by a
     network that was trained without it."""
 
     kind: str
     function: Callable[[TaskEvidence], RuleOutput]
-    says: str
+    text: str
     source: str
     measure: str = ""
     question: Literal["label", "work"] = "label"
@@ -50,9 +50,9 @@ class Rule:
         return self.kind if self.threshold is None else f"{self.kind}<{self.threshold}"
 
     @property
-    def sentence(self) -> str:
+    def description(self) -> str:
         """What the rule does, with its threshold."""
-        return self.says.format(threshold=self.threshold)
+        return self.text.format(threshold=self.threshold)
 
     def judge(
         self, evidence: TaskEvidence, top: int = 25, among: NDArray[np.bool_] | None = None
@@ -113,7 +113,7 @@ _TABLE = (
     Rule(
         kind="entropy",
         function=public_rules.entropy,
-        says="Most suspicious are the works whose probabilities are spread most evenly over the classes "
+        text="Most suspicious are the works whose probabilities are spread most evenly over the classes "
         "(entropy divided by its greatest possible value); the highest are flagged.",
         source="JYyangming02/Convolutional-Recurrent-Architectures, which lists the twenty highest.",
         measure="entropy {score:.2f} of at most 1",
@@ -122,14 +122,14 @@ _TABLE = (
     Rule(
         kind="given-label",
         function=partial(public_rules.given_label, threshold=0.3),
-        says="A work is flagged where the network gives its label a probability below {threshold}.",
+        text="A work is flagged where the network gives its label a probability below {threshold}.",
         source="mahesh006/ArtExtract_Task, with 0.3; a work is flagged there when this holds for any task, here for "
         "each task by itself.",
     ),
     Rule(
         kind="max-softmax",
         function=partial(public_rules.max_softmax, threshold=0.6),
-        says="A work is flagged where no class reaches a probability of {threshold}, whatever its label.",
+        text="A work is flagged where no class reaches a probability of {threshold}, whatever its label.",
         source="a public ResNet-50 and LSTM classifier of WikiArt folders, whose code has 0.5; the method is the "
         "baseline of Hendrycks and Gimpel, ICLR 2017.",
         question="work",
@@ -137,14 +137,14 @@ _TABLE = (
     Rule(
         kind="wrong-and-unsure",
         function=partial(public_rules.wrong_and_unsure, threshold=0.5),
-        says="A work is flagged where the network's answer is not its label and has a probability below {threshold}.",
+        text="A work is flagged where the network's answer is not its label and has a probability below {threshold}.",
         source="AcEKaycgR/Art_EXtract_Test1, with 0.5; its code flags a work where either condition holds, here "
         "both must.",
     ),
     Rule(
         kind="centroid",
         function=public_rules.centroid,
-        says="Most suspicious are the works whose embedding points away from the mean of the other works of their "
+        text="Most suspicious are the works whose embedding points away from the mean of the other works of their "
         "class (cosine distance, from 0 to 2); the highest are flagged.",
         source="class means as in Mensink et al., “Distance-Based Image Classification”, TPAMI 2013.",
         measure="cosine distance {score:.2f} from the mean of its class",
@@ -153,7 +153,7 @@ _TABLE = (
     Rule(
         kind="combined",
         function=label_rules.combined,
-        says="All evidence in one ranking: the network and the second opinion (a small classifier of the means and "
+        text="All evidence in one ranking: the network and the second opinion (a small classifier of the means and "
         "deviations of the features), each trained without the works that it judges, the nearest works, the other "
         "labels and the year. Each source weighs as much as it explains the labels of this collection. The rule flags "
         "as many works as confident learning estimates to be mislabelled.",
@@ -163,7 +163,7 @@ _TABLE = (
     Rule(
         kind="self-confidence",
         function=label_rules.self_confidence,
-        says="Most suspicious are the works whose label has the least probability by a network trained without them; "
+        text="Most suspicious are the works whose label has the least probability by a network trained without them; "
         "the highest are flagged.",
         source="Northcutt, Jiang and Chuang, JAIR 2021.",
         cross_fit=True,
@@ -171,7 +171,7 @@ _TABLE = (
     Rule(
         kind="margin",
         function=label_rules.margin,
-        says="Most suspicious are the works for which a network trained without them prefers another class to the "
+        text="Most suspicious are the works for which a network trained without them prefers another class to the "
         "label by most; the highest are flagged.",
         source="Northcutt, Jiang and Chuang, JAIR 2021.",
         measure="margin {score:.2f} of at most 1",
@@ -180,7 +180,7 @@ _TABLE = (
     Rule(
         kind="confident-joint",
         function=label_rules.confident_joint,
-        says="As margin, but relative to how confident the network is about each class elsewhere. The rule flags as "
+        text="As margin, but relative to how confident the network is about each class elsewhere. The rule flags as "
         "many works as confident learning estimates to be mislabelled.",
         source="confident learning (Northcutt, Jiang and Chuang, JAIR 2021), by cleanlab.",
         cross_fit=True,
@@ -188,7 +188,7 @@ _TABLE = (
     Rule(
         kind="neighbours",
         function=label_rules.neighbours,
-        says="Most suspicious are the works whose nearest works carry other labels, nearer ones counting more and "
+        text="Most suspicious are the works whose nearest works carry other labels, nearer ones counting more and "
         "near-duplicates of the work itself not at all; the highest are flagged.",
         source="the distance-weighted rule of Dudani, IEEE Transactions SMC 1976.",
         measure="{score:.0%} of the neighbours otherwise",
@@ -197,7 +197,7 @@ _TABLE = (
     Rule(
         kind="second-opinion",
         function=label_rules.second_opinion,
-        says="Most suspicious are the works whose label has the least probability by the second opinion, a small "
+        text="Most suspicious are the works whose label has the least probability by the second opinion, a small "
         "classifier of the means and deviations of the features, trained without them; the highest are flagged.",
         source="self-confidence (Northcutt, Jiang and Chuang, JAIR 2021) of another classifier.",
         measure="second opinion: {score:.2f} against the label",
@@ -206,7 +206,7 @@ _TABLE = (
     Rule(
         kind="cross-task",
         function=label_rules.cross_task,
-        says="Most suspicious are the works whose label is rare among works with the same other labels or a near year, "
+        text="Most suspicious are the works whose label is rare among works with the same other labels or a near year, "
         "whatever the picture shows; the highest are flagged.",
         source="class frequencies, leaving the work itself out.",
         cross_fit=True,
@@ -214,7 +214,7 @@ _TABLE = (
     Rule(
         kind="knn-distance",
         function=outlier_rules.knn_distance,
-        says="Least typical are the works that are far from the ten nearest others of their class, compared with what "
+        text="Least typical are the works that are far from the ten nearest others of their class, compared with what "
         "is usual in that class; the highest are flagged.",
         source="after Sun, Ming, Zhu and Li, ICML 2022.",
         measure="{score:.1f} deviations beyond its class",
@@ -224,7 +224,7 @@ _TABLE = (
     Rule(
         kind="relative-mahalanobis",
         function=outlier_rules.relative_mahalanobis,
-        says="Least typical are the works that are far from the centre of their class and not as far from the centre "
+        text="Least typical are the works that are far from the centre of their class and not as far from the centre "
         "of all works, each direction by how much works differ in it; the highest are flagged.",
         source="Ren, Fort, Liu, Roy, Padhy and Lakshminarayanan, 2021.",
         measure="relative Mahalanobis distance {score:.0f}",
@@ -234,7 +234,7 @@ _TABLE = (
     Rule(
         kind="centre-distance",
         function=outlier_rules.centre_distance,
-        says="Least typical are the works that are far from the mean of the others of their class, compared with what "
+        text="Least typical are the works that are far from the mean of the others of their class, compared with what "
         "is usual in that class; the highest are flagged.",
         source="class means as in Mensink et al., TPAMI 2013.",
         measure="{score:.1f} deviations beyond its class",
@@ -244,7 +244,7 @@ _TABLE = (
     Rule(
         kind="energy",
         function=outlier_rules.energy,
-        says="Least typical are the works for which the network scores no class high (their free energy is high), "
+        text="Least typical are the works for which the network scores no class high (their free energy is high), "
         "whatever their label; the highest are flagged.",
         source="Liu, Wang, Owens and Li, NeurIPS 2020.",
         measure="energy {score:.1f}",

@@ -2,7 +2,7 @@
 
 Style is nearly a matter of the artist on splits that artists straddle, and much of it can be read from the picture
 through the question who may have painted it. Where no artist is on both sides the fitted weight is smaller, but not
-zero: whom a work resembles says something of its style.
+zero: the artists that a work resembles are evidence of its style.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from morelli.evaluation.calibration.temperature import HIGHEST, LOWEST, MOST, known_scores, log_shares
+from morelli.evaluation.calibration.temperature import (
+    MAX_TAU,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    known_scores,
+    log_shares,
+)
 
 _MIN_PROBABILITY = 1e-6  # as in morelli.network.artist_prior
 _PSEUDO_WORKS = 3.0  # works every artist begins with, shared out over the classes as all training works are
@@ -67,8 +73,13 @@ def fit_artist_prior(
         scores = scale * own + weight * prior - tau * share
         return -float(np.mean(log_softmax(scores, axis=1)[np.arange(len(right)), right]))
 
-    most = MOST if counts is not None else 0.0
-    bounds = [(1 / HIGHEST, 1 / LOWEST), (0, 2.0), (1 / _MAX_SHARPNESS, _MAX_SHARPNESS), (0, most)]
+    max_tau = MAX_TAU if counts is not None else 0.0
+    bounds = [
+        (1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE),
+        (0, 2.0),
+        (1 / _MAX_SHARPNESS, _MAX_SHARPNESS),
+        (0, max_tau),
+    ]
     fitted = minimize(loss, [1.0, 0.2, 1.0, 0.0], method="L-BFGS-B", bounds=bounds)
     scale, weight, sharpness, _ = fitted.x
     return ArtistPriorWeights(float(weight / scale), float(sharpness))

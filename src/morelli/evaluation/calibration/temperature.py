@@ -19,8 +19,9 @@ from scipy.special import log_softmax, logsumexp
 from morelli.errors import DataError
 from morelli.evaluation.scores import metrics
 
-LOWEST, HIGHEST, MOST = 0.05, 20.0, 2.0  # temperature, τ
-_FLOOR = float(np.log(np.finfo(np.float32).tiny))
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+MAX_TAU = 2.0
+_MIN_LOG_PROBABILITY = float(np.log(np.finfo(np.float32).tiny))
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
@@ -39,7 +40,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         t = np.exp(log_temperature)
         return float(np.mean(logsumexp(scores / t, axis=1) - own / t))
 
-    bounds = (np.log(LOWEST), np.log(HIGHEST))
+    bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
     best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
     return float(np.exp(best.x))
 
@@ -68,7 +69,7 @@ def fit_temperature_and_prior(
         slopes = (np.sum(probabilities * scores, axis=1) - own, share[known] - probabilities @ share)
         return value, np.array([np.mean(slope) for slope in slopes])
 
-    bounds = [(1 / HIGHEST, 1 / LOWEST), (0, MOST)]  # the loss is convex in these two
+    bounds = [(1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE), (0, MAX_TAU)]  # the loss is convex in these two
     sharpness, tau = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds).x
     return float(1 / sharpness), float(tau), -tau * share
 
@@ -90,7 +91,9 @@ def known_scores(
             "a class score is not a finite number; the model that is to be calibrated has diverged"
         )
     # log-probabilities of classes that underflowed to 0 are −∞: take the least float32 instead
-    return np.maximum(scores - scores.max(axis=1, keepdims=True), _FLOOR), np.asarray(labels)[keep]
+    return np.maximum(scores - scores.max(axis=1, keepdims=True), _MIN_LOG_PROBABILITY), np.asarray(labels)[
+        keep
+    ]
 
 
 def apply_temperature(
@@ -153,7 +156,7 @@ def before_and_after(
 def uncalibrated(
     probabilities: NDArray[np.floating], temperature: float, shift: ArrayLike | None = None
 ) -> NDArray[np.float32]:
-    """What the network said before ``temperature`` and ``shift`` were applied, (N, K) float32."""
+    """The probabilities before ``temperature`` and ``shift`` were applied, (N, K) float32."""
     if temperature == 1 and shift is None:
         return np.asarray(probabilities, np.float32)
     back = None if shift is None else -temperature * np.asarray(shift, np.float64)

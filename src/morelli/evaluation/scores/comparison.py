@@ -24,12 +24,12 @@ from morelli.evaluation.scores.metrics import Interval
 
 Answers = NDArray[np.integer]
 Draws = NDArray[np.float64]
-FEW = 25  # discordant works below which McNemar's test is computed exactly
+MIN_DISCORDANT = 25  # works; with fewer, McNemar's test is computed exactly
 _CELLS = 4_000_000  # numbers held at a time while drawing
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedWorks:
     """One task on the N works that every one of R runs has scored and whose label every one knows: ``labels`` (N,)
     and ``answers`` (R, N), both numbers into one list of ``classes``."""
 
@@ -38,8 +38,8 @@ class Shared:
     classes: int
 
 
-def share(runs: Sequence[tuple[str, Predictions]], task: str) -> Shared:
-    """What (name, predictions) of each run have in common: works matched by id, classes by their names.
+def share(runs: Sequence[tuple[str, Predictions]], task: str) -> SharedWorks:
+    """The works that the (name, predictions) of every run share: works matched by id, classes by their names.
 
     Raises :class:`DataError` where no work is in all runs, one is twice in a run, or two runs give it different
     labels.
@@ -65,10 +65,10 @@ def share(runs: Sequence[tuple[str, Predictions]], task: str) -> Shared:
         other = known[table[number, known] != table[0, known]]
         if len(other):
             _refuse(runs[0], runs[number], task, ids[other[0]], len(other))
-    return Shared(table[0, known], np.stack(answers)[:, known], len(numbers))
+    return SharedWorks(table[0, known], np.stack(answers)[:, known], len(numbers))
 
 
-def compare_task(shared: Shared, draws: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
+def compare_task(shared: SharedWorks, draws: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
     """Scores of each run, ready for JSON; the first is the reference and has the ``difference`` ``None``.
 
     Shares and F1 are 0–1, differences (this run − the reference) −1 to 1; ``…_ci95`` is ``[low, high]`` from
@@ -131,7 +131,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     (1.0, 0.21875, 0.0142)
     """
     works, gap = only_first + only_second, abs(only_first - only_second)
-    if works < FEW:
+    if works < MIN_DISCORDANT:
         return float(binomtest(only_first, works, 0.5).pvalue) if works else 1.0
     return float(chi2.sf(max(gap - 1, 0) ** 2 / works, 1))
 
@@ -146,17 +146,17 @@ def _places(name: str, predictions: Predictions) -> dict[str, int]:
 def _refuse(
     first: tuple[str, Predictions], other: tuple[str, Predictions], task: str, work: str, works: int
 ) -> None:
-    said = []
+    labels = []
     for _, predictions in (first, other):
         part = predictions.tasks[task]
-        said.append(part.names[part.labels[predictions.ids.index(work)]])
+        labels.append(part.names[part.labels[predictions.ids.index(work)]])
     raise DataError(
-        f"{first[0]} and {other[0]}: {task} of {work} is {said[0]} in the one and {said[1]} in the other "
+        f"{first[0]} and {other[0]}: {task} of {work} is {labels[0]} in the one and {labels[1]} in the other "
         f"({works:,} such works); score both on the same labels: morelli evaluate RUN --data COLLECTION"
     )
 
 
-def _scores(shared: Shared, answers: Answers, draws: int, seed: int) -> dict[str, Any]:
+def _scores(shared: SharedWorks, answers: Answers, draws: int, seed: int) -> dict[str, Any]:
     """One run's own scores, without a difference."""
     n, classes = len(shared.labels), shared.classes
     score: dict[str, Any] = {"n": n, "accuracy": None, "accuracy_ci95": None}

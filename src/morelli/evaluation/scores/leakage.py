@@ -1,4 +1,4 @@
-"""What of a scored split the network may have seen already: the same picture, or another of the same series.
+"""Leakage: works of a scored split that the network may have seen already, as the same picture or in the same series.
 
 Three signs, each judged on its own: ``group`` (a near-duplicate by perceptual hash and thumbnail, which splits
 keep together), ``hash`` (a perceptual hash at most 6 of 64 bits away: mostly the same work
@@ -21,7 +21,7 @@ from morelli.collection.names import artist_of
 from morelli.evaluation.predictions import Predictions, TaskPredictions
 from morelli.evaluation.scores import metrics
 
-KINDS = {
+LEAKAGE_KINDS = {
     "group": "near-duplicate: hash and thumbnail agree",
     "hash": "perceptual hash equal, or nearly",
     "series": "same artist and title, numbers left out",
@@ -30,9 +30,9 @@ KINDS = {
 SEEN = {"test": ("train", "val"), "val": ("train",)}
 # among 12,358 real paintings most pairs of different splits within 6 bits are one work or variants of it (the rest
 # are monochromes and busts alike by chance); of those at 8 bits hardly one is
-MOST_BITS = 6
-_SAYS_NOTHING = {"", "untitled", "not detected", "unknown title", "no title", "title unknown", "unknown"}
-_SAYS_NOTHING |= {"no", "nr", "number"}
+MAX_BITS_APART = 6
+_EMPTY_TITLES = {"", "untitled", "not detected", "unknown title", "no title", "title unknown", "unknown"}
+_EMPTY_TITLES |= {"no", "nr", "number"}
 _WORD = re.compile(r"[^\W_]+")
 _NUMBERED = re.compile(r"[^\W_]*\d[^\W_]*")
 _TRAILING = re.compile(
@@ -79,7 +79,7 @@ def find_leakage(table: pd.DataFrame, split: str) -> Leakage | None:
 
 def series_key(name: str, artist: object) -> str | None:
     """Artist and title of a work ``artist_title-1878-2.jpg`` without numbers and words such as "study" at the end;
-    ``None`` where the name is not of that kind, the artist is not known, or the title says nothing ("untitled").
+    ``None`` where the name is not of that kind, the artist is not known, or the title tells nothing ("untitled").
 
     >>> series_key("Impressionism/claude-monet_haystacks-at-giverny-2.jpg", "claude-monet")
     'claude-monet haystacks at giverny'
@@ -93,7 +93,7 @@ def series_key(name: str, artist: object) -> str | None:
     while len(kept) > 1 and _TRAILING.match(kept[-1]):
         kept.pop()
     title = " ".join(kept)
-    return None if title in _SAYS_NOTHING else f"{artist} {title}"
+    return None if title in _EMPTY_TITLES else f"{artist} {title}"
 
 
 def leakage_report(leakage: Leakage, table: pd.DataFrame, split: str, examples: int = 20) -> dict[str, Any]:
@@ -105,12 +105,12 @@ def leakage_report(leakage: Leakage, table: pd.DataFrame, split: str, examples: 
     total = len(leakage.rows)
     kinds = {}
     for kind, twins in leakage.twins.items():
-        found = np.flatnonzero(twins >= 0)
-        shown = found[np.unique(np.linspace(0, len(found) - 1, min(examples, len(found))).astype(int))]
+        rows = np.flatnonzero(twins >= 0)
+        shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(examples, len(rows))).astype(int))]
         kinds[kind] = {
-            "meaning": KINDS[kind],
-            "works": len(found),
-            "share": len(found) / total if total else None,
+            "meaning": LEAKAGE_KINDS[kind],
+            "works": len(rows),
+            "share": len(rows) / total if total else None,
             "examples": [[str(ids[leakage.rows[i]]), str(ids[twins[i]])] for i in shown],
         }
     every = int(leakage.leaked().sum())
@@ -127,12 +127,12 @@ def accuracy_without(predictions: Predictions, leakage: Leakage, table: pd.DataF
     """For each task the accuracy (0–1, 95 % interval, works) of the works without a copy of a seen work
     (``copies``: group and hash), and without any sign (``any``)."""
     ids = table["id"].to_numpy()
-    found = {}
+    by_name = {}
     for name, kinds in (("copies", ("group", "hash")), ("any", ())):
         leaked = set(ids[leakage.rows[leakage.leaked(*kinds)]])
         clean = np.array([i not in leaked for i in predictions.ids], bool)
-        found[name] = {task: _accuracy(given, clean) for task, given in predictions.tasks.items()}
-    return {task: {name: tasks[task] for name, tasks in found.items()} for task in predictions.tasks}
+        by_name[name] = {task: _accuracy(given, clean) for task, given in predictions.tasks.items()}
+    return {task: {name: tasks[task] for name, tasks in by_name.items()} for task in predictions.tasks}
 
 
 def _accuracy(task: TaskPredictions, keep: NDArray[np.bool_]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _first_equal(scored: NDArray[Any], seen: NDArray[Any], rows: NDArray[np.int6
 def _nearest_hash(
     scored: NDArray[np.uint64], seen: NDArray[np.uint64], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The row of the nearest seen hash, −1 where it is more than ``MOST_BITS`` away. Exact, about 2 s for
+    """The row of the nearest seen hash, −1 where it is more than ``MAX_BITS_APART`` away. Exact, about 2 s for
     24,000 × 57,000 on one core."""
     if not len(scored) or not len(seen):
         return np.full(len(scored), -1, np.int64)
@@ -161,4 +161,4 @@ def _nearest_hash(
     index = faiss.IndexBinaryFlat(64)
     index.add(np.ascontiguousarray(seen).view(np.uint8).reshape(-1, 8))
     distance, nearest = index.search(np.ascontiguousarray(scored).view(np.uint8).reshape(-1, 8), 1)
-    return np.where(distance[:, 0] <= MOST_BITS, rows[nearest[:, 0]], -1)
+    return np.where(distance[:, 0] <= MAX_BITS_APART, rows[nearest[:, 0]], -1)

@@ -39,14 +39,14 @@ def choose_taus(validation: TaskPredictions, counts: NDArray[np.integer]) -> dic
     if not len(labels):
         return dict.fromkeys(CRITERIA, 0.0)
     logs, shares = _logs(probabilities), _log_shares(counts)
-    found: list[tuple[float, float]] = []
+    figures: list[tuple[float, float]] = []
     for tau in TAUS:
         answers = (logs - tau * shares).argmax(axis=1)
         classes = metrics.per_class(metrics.count_answers(labels, answers, len(shares)))
-        found.append((classes.macro("f1"), float(np.nanmean(classes.recall))))
+        figures.append((classes.macro("f1"), float(np.nanmean(classes.recall))))
     return {
         name: float(TAUS[np.argmax(row)])
-        for name, row in zip(CRITERIA, zip(*found, strict=True), strict=True)
+        for name, row in zip(CRITERIA, zip(*figures, strict=True), strict=True)
     }
 
 
@@ -70,12 +70,12 @@ def adjusted_scores(
     """
     if not task.known.any():
         return None
-    found = {}
+    by_criterion = {}
     for name, tau in choose_taus(validation, counts).items():
-        found[name] = {"chosen_by": f"{name} on validation", **_with_tau(task, tau, counts, draws)}
+        by_criterion[name] = {"chosen_by": f"{name} on validation", **_with_tau(task, tau, counts, draws)}
     before = metrics.balanced_accuracy(task.labels, task.probabilities)
-    return found["macro_f1"] | {
-        "balanced": found["balanced_accuracy"],
+    return by_criterion["macro_f1"] | {
+        "balanced": by_criterion["balanced_accuracy"],
         "balanced_accuracy_before": before,
     }
 
@@ -107,16 +107,16 @@ def shot_groups(
     adjusted = None
     if tau is not None:
         adjusted = adjust(task.probabilities, counts, tau).argmax(axis=1) == task.labels
-    found = {}
+    scores = {}
     for number, name in enumerate(("many", "medium", "few")):
         inside = task.known & (groups[np.maximum(task.labels, 0)] == number)
         works, hits = int(inside.sum()), int(right[inside].sum())
-        found[name] = {
+        scores[name] = {
             "classes": int((groups == number).sum()),
             "works": works,
             "accuracy": hits / works if works else None,
             "accuracy_ci95": list(metrics.bootstrap_share(hits, works)) if works else None,
         }
         if adjusted is not None:
-            found[name]["accuracy_adjusted"] = float(adjusted[inside].mean()) if works else None
-    return found
+            scores[name]["accuracy_adjusted"] = float(adjusted[inside].mean()) if works else None
+    return scores

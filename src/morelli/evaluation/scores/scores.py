@@ -59,7 +59,7 @@ def trust_scores(
     none from training, the confidence that reaches 95 %) comes from ``validation``, the run's predictions for
     its validation split, and is ``None`` without it.
     """
-    found = {}
+    trust = {}
     for name, task in predictions.tasks.items():
         held_out = validation.tasks.get(name) if validation is not None else None
         counts = _training_counts(table, name, len(task.names))
@@ -67,7 +67,7 @@ def trust_scores(
         fitted = thresholds.get(name) if held_out is not None else None
         if held_out is not None and fitted is None:
             fitted = fit_thresholds(held_out.labels, held_out.probabilities)
-        found[name] = {
+        trust[name] = {
             "calibration": before_and_after(
                 task.labels,
                 task.probabilities,
@@ -79,7 +79,7 @@ def trust_scores(
             "conformal": check_sets(task, fitted) if fitted else None,
             "selective": selective_scores(task, held_out),
         }
-    return found
+    return trust
 
 
 def either_scores(task: TaskPredictions, second: NDArray[np.integer], draws: int = 1000) -> dict[str, Any]:

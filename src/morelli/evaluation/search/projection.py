@@ -45,10 +45,10 @@ def fit_projection(vectors: NDArray[np.float32], spare: int, seed: int = 0) -> P
     rng = np.random.default_rng(seed)
     sample = vectors[np.sort(rng.permutation(len(vectors))[:_SAMPLE])].astype(np.float64)
     axes = np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, : width - 1]
-    made = Projection(np.ascontiguousarray(axes), np.linalg.qr(rng.standard_normal((width, width)))[0])
+    projection = Projection(np.ascontiguousarray(axes), np.linalg.qr(rng.standard_normal((width, width)))[0])
     queries = vectors[np.sort(rng.permutation(len(vectors))[:_QUERIES])]
-    short = made.of(queries)
+    short = projection.of(queries)
     blocks = [vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK)]
     tenth = np.partition(np.concatenate([queries @ b.T for b in blocks], axis=1), -_K, axis=1)[:, -_K, None]
-    reached = np.sum([(short @ made.of(b).T >= tenth).sum(axis=1) for b in blocks], axis=0)
-    return made if np.quantile(reached, 0.9) <= spare else None
+    reached = np.sum([(short @ projection.of(b).T >= tenth).sum(axis=1) for b in blocks], axis=0)
+    return projection if np.quantile(reached, 0.9) <= spare else None

@@ -67,8 +67,8 @@ def choose_ef_search(codes: Any, vectors: NDArray[np.float32]) -> int:
     truth = faiss.knn(queries, vectors, _NEAREST, metric=faiss.METRIC_INNER_PRODUCT)[1]
     for ef_search in EF_SEARCH:
         parameters = faiss.SearchParametersHNSW(efSearch=ef_search)
-        found = codes.search(queries, _NEAREST, params=parameters)[1]
-        recall = np.mean([len(set(a) & set(b)) / _NEAREST for a, b in zip(found, truth, strict=True)])
+        nearest = codes.search(queries, _NEAREST, params=parameters)[1]
+        recall = np.mean([len(set(a) & set(b)) / _NEAREST for a, b in zip(nearest, truth, strict=True)])
         if recall >= RECALL:
             break
     return ef_search

@@ -92,7 +92,8 @@ def retrieve(
             own = queries.labels[task][start : start + len(block)]
             labels = np.where(ranked, database.labels[task][order], -1)
             rows[task] += [
-                _figures(found[found >= 0] == label, ks) for label, found in zip(own, labels, strict=True)
+                _figures(ranking[ranking >= 0] == label, ks)
+                for label, ranking in zip(own, labels, strict=True)
             ]
     names = _names(ks)
     return {
@@ -198,24 +199,24 @@ def _summary(
     """Means and intervals over the queries of known label that have a relevant work; rows is (Q, figures)."""
     judged = ~np.isnan(rows[:, 0]) & (own >= 0)
     values, labels = rows[judged], own[judged]
-    made: dict[str, Any] = {"n": len(values), "database": int((others >= 0).sum())}
+    summary: dict[str, Any] = {"n": len(values), "database": int((others >= 0).sum())}
     if not len(values):
-        return made | {"relevant": 0, "per_class": {}} | dict.fromkeys(names)
+        return summary | {"relevant": 0, "per_class": {}} | dict.fromkeys(names)
     counts = np.bincount(others[others >= 0])
-    made["relevant"] = int(np.median(counts[labels]))
+    summary["relevant"] = int(np.median(counts[labels]))
     shares = np.full(len(values), 1 / len(values))
     weights = np.random.default_rng(seed).multinomial(len(values), shares, size=draws) / len(values)
     low, high = np.percentile(weights @ values, [2.5, 97.5], axis=0)
     for place, name in enumerate(names):
-        made[name] = float(values[:, place].mean())
-        made[f"{name}_ci95"] = [float(low[place]), float(high[place])]
+        summary[name] = float(values[:, place].mean())
+        summary[f"{name}_ci95"] = [float(low[place]), float(high[place])]
     first = names.index("recall@1") if "recall@1" in names else None
-    made["per_class"] = {
+    summary["per_class"] = {
         int(label): {"n": int((labels == label).sum()), "map": float(values[labels == label, 0].mean())}
         | ({} if first is None else {"recall@1": float(values[labels == label, first].mean())})
         for label in np.unique(labels)
     }
-    return made
+    return summary
 
 
 def _occurrences(order: NDArray[np.int64], ranked: NDArray[np.bool_]) -> NDArray[np.int64]:

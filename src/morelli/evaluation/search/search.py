@@ -31,7 +31,7 @@ VERSION = 4
 EXACT = 200_000  # works up to which every search compares the query with all of them
 
 _ROWS = 8192  # a block of 512 numbers is 32 MiB in float64
-_STEPS = 10_000_000  # distances are told apart to seven decimals, which is what float32 vectors carry
+_STEPS = 10_000_000  # distances differ in seven decimals, which is what float32 vectors carry
 _SPARE = 256  # rows that the filter gives beyond k at first: hardly slower than none, and mostly enough
 _ROUNDING = 3e-7  # of a float32 vector's length, and of the steps
 
@@ -174,8 +174,8 @@ class Index:
         code, worth, slack = self._copy(query)
         if self.backend == "hnsw" and len(self.vectors) - left <= _SPARE:
             products, ids = self._by_graph(code, k, len(self.vectors) - left)
-            found = ids >= 0 if allowed is None else (ids >= 0) & allowed[ids]
-            products, ids = products[found], ids[found]
+            valid = ids >= 0 if allowed is None else (ids >= 0) & allowed[ids]
+            products, ids = products[valid], ids[valid]
             if len(ids) >= k:
                 return ids[products >= self._least(unit, ids[:k], worth, slack)]
         while left > 2 * wide:

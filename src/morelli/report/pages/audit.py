@@ -49,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True)
 class PagePart:
-    """One rule, which asks one of the two questions, and what it says of each task."""
+    """One rule, which answers one of the two questions, and the works of each task."""
 
     rule: Rule
     sections: Sequence[Section]
@@ -60,9 +60,9 @@ class PagePart:
         return QUESTIONS[self.rule.question]
 
     @property
-    def says(self) -> str:
-        """What the rule does, in one sentence."""
-        return self.rule.sentence
+    def description(self) -> str:
+        """What the rule does, in words."""
+        return self.rule.description
 
 
 def write_audit_page(
@@ -78,8 +78,8 @@ def write_audit_page(
 ) -> None:
     """Writes the page, which needs no other file.
 
-    ``trained`` says that the network learned from the labels of some of these works, ``fitted`` that they were read
-    by cross-fitting, ``pictures`` that the paintings are at hand; without them the works are listed in words.
+    With ``trained`` the network learned from the labels of some of these works, with ``fitted`` they were read by
+    cross-fitting, and with ``pictures`` the paintings are at hand; without them the works are listed in words.
     """
     page = render(
         "audit.html",

@@ -215,10 +215,10 @@ class Collection:
         >>> min(collection.image(collection.works["id"].iloc[0]).size)
         32
         """
-        found = np.flatnonzero(self.table["id"].astype(str) == work)
-        if not len(found):
+        rows = np.flatnonzero(self.table["id"].astype(str) == work)
+        if not len(rows):
             raise UsageError(f"{work}: no work of {self.folder} has this id; collection.works lists them")
-        return Image.open(io.BytesIO(self.read(int(found[0])))).convert("RGB")
+        return Image.open(io.BytesIO(self.read(int(rows[0])))).convert("RGB")
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {count:,}" for name, count in self.info["splits"].items())

@@ -48,8 +48,8 @@ def collect(
     that do not fit together and where no usable work remains.
 
     >>> import morelli
-    >>> made = morelli.collect("wikiart", "new", lists="wikiart_csv", size=32, min_works=2, processes=1)
-    >>> made.works["split"].value_counts().to_dict()
+    >>> done = morelli.collect("wikiart", "new", lists="wikiart_csv", size=32, min_works=2, processes=1)
+    >>> done.works["split"].value_counts().to_dict()
     {'train': 40, 'val': 10, 'test': 10}
     """
     options = CollectOptions(

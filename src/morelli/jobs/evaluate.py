@@ -96,8 +96,8 @@ def _add_trust(
     validation = None if holds_it else validation_predictions(run, model, keep=split != "val")
     thresholds = model.facts.get("conformal", {})
     trust = trust_scores(predictions, table, model.temperature, thresholds, validation, shift=model.shift)
-    for task, found in trust.items():
-        scores["tasks"][task] |= found
+    for task, trust_of_task in trust.items():
+        scores["tasks"][task] |= trust_of_task
 
 
 def _add_second_styles(
@@ -137,29 +137,29 @@ def validation_predictions(run: Path, model: Model, keep: bool = True) -> Predic
             return None
     if file.is_file() and file.stat().st_mtime_ns >= Run(run).model_file.stat().st_mtime_ns:
         with suppress(DataError):  # a damaged one is written anew
-            found = read(file)
-            if _are_of(found, works, model):
-                return found
+            predictions = read(file)
+            if _are_of(predictions, works, model):
+                return predictions
     try:
         collection = Run(run).open_collection()
         check_same_rows(run, collection)
     except MorelliError as error:
         say(f"scores that are tuned on the run's validation works are left out: {error}")
         return None
-    found = predict_rows(model, collection, collection.rows("val"), "reading val")
+    predictions = predict_rows(model, collection, collection.rows("val"), "reading val")
     if keep:
-        write(found, file)
-    return found
+        write(predictions, file)
+    return predictions
 
 
 def _before_refit(run: Path, works: pd.DataFrame, model: Model) -> Predictions:
     """A refitted run's answers for its validation ``works`` before it had learned them."""
-    file, found = Run(run).before_refit_file, None
+    file, predictions = Run(run).before_refit_file, None
     with suppress(DataError):
-        found = read(file)
-    if found is None or not _are_of(found, works, model):
+        predictions = read(file)
+    if predictions is None or not _are_of(predictions, works, model):
         raise RunError(f"{file}: missing, damaged or of other works; train the run again, with --resume")
-    return found
+    return predictions
 
 
 def _validation_works(run: Path) -> pd.DataFrame:
@@ -167,13 +167,15 @@ def _validation_works(run: Path) -> pd.DataFrame:
     return works[works["split"] == "val"]
 
 
-def _are_of(found: Predictions, works: pd.DataFrame, model: Model) -> bool:
+def _are_of(predictions: Predictions, works: pd.DataFrame, model: Model) -> bool:
     """Whether predictions are of these works, labels and classes."""
-    if found.ids != list(works["id"].astype(str)) or list(found.tasks) != list(model.vocabularies):
+    if predictions.ids != list(works["id"].astype(str)) or list(predictions.tasks) != list(
+        model.vocabularies
+    ):
         return False
     return all(
         task.names == model.vocabularies[name] and np.array_equal(task.labels, works[name])
-        for name, task in found.tasks.items()
+        for name, task in predictions.tasks.items()
     )
 
 

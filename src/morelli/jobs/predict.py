@@ -79,7 +79,7 @@ def predict(
 def find_images(images: Iterable[AnyPath]) -> list[str]:
     """The files themselves and all images of the folders, each once, in order; a ``Path`` takes three times the memory
     of its name."""
-    found: dict[str, None] = {}
+    files: dict[str, None] = {}
     for path in map(as_path, images):
         if path.is_dir():
             strange: list[str] = []
@@ -90,14 +90,14 @@ def find_images(images: Iterable[AnyPath]) -> list[str]:
                 )
             if not inside:
                 raise UsageError(f"{path}: holds no image")
-            found |= dict.fromkeys(str(path / name) for name in inside)
+            files |= dict.fromkeys(str(path / name) for name in inside)
         elif path.exists():
-            found[str(path)] = None
+            files[str(path)] = None
         else:
             raise UsageError(f"{path}: no such file or folder")
-    if not found:
+    if not files:
         raise UsageError("IMAGES: give at least one image or folder")
-    return list(found)
+    return list(files)
 
 
 def _row(reader: Reader, answer: Answer) -> Row:
@@ -106,9 +106,9 @@ def _row(reader: Reader, answer: Answer) -> Row:
     if answer.error:
         return row
     row["labelling_value"] = answer.labelling_value
-    for task, found in answer.items():
-        row[task], row[f"{task}_confidence"] = found.label, found.confidence
-        row[f"{task}_set"], row[f"{task}_probabilities"] = found.set, found.values.tolist()
+    for task, task_answer in answer.items():
+        row[task], row[f"{task}_confidence"] = task_answer.label, task_answer.confidence
+        row[f"{task}_set"], row[f"{task}_probabilities"] = task_answer.set, task_answer.values.tolist()
     return row
 
 

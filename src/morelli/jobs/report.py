@@ -37,8 +37,8 @@ def write_report(run: AnyPath, split: str = "test", out: AnyPath | None = None) 
     split was not evaluated, and :class:`DataError` where a file is damaged.
 
     >>> import morelli
-    >>> made = morelli.write_report("run", out="page.html")
-    >>> made.page.stat().st_size == made.bytes
+    >>> report = morelli.write_report("run", out="page.html")
+    >>> report.page.stat().st_size == report.bytes
     True
     """
     run = as_path(run)

@@ -64,8 +64,8 @@ def similar(
     left out and nothing says which; :class:`RunError` where the collection is gone.
 
     >>> import morelli
-    >>> found = morelli.similar("run", "painting.jpg", k=5, where={"genre": "landscape,portrait"})
-    >>> set(found.works["genre"]) <= {"landscape", "portrait"}
+    >>> similar = morelli.similar("run", "painting.jpg", k=5, where={"genre": "landscape,portrait"})
+    >>> set(similar.works["genre"]) <= {"landscape", "portrait"}
     True
     """
     run, query = as_path(run), None if query is None else os.fspath(query)
@@ -99,15 +99,15 @@ def similar(
     def gallery(ending: str = ".jpg") -> bytes:
         return _gallery(name, works, collection, index, row, rows[:MOST_TILES], ending)
 
-    found = Similar(name, works, gallery)
+    similar_works = Similar(name, works, gallery)
     if out is not None:
         make_folder(out.parent, "--out")
         with atomic_write(out) as temporary:
             if out.suffix.lower() in GALLERIES:
                 temporary.write_bytes(gallery(out.suffix.lower()))
             else:
-                _write_table(found, temporary, out.suffix.lower())
-    return found
+                _write_table(similar_works, temporary, out.suffix.lower())
+    return similar_works
 
 
 def open_index(run: Path, model: Model, collection: Collection) -> Index:
@@ -211,13 +211,15 @@ def _known(name: Any) -> str | None:
     return None if pd.isna(name) else str(name)
 
 
-def _write_table(found: Similar, file: Path, ending: str) -> None:
+def _write_table(similar_works: Similar, file: Path, ending: str) -> None:
     if ending == ".json":
-        file.write_text(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(
+            json.dumps(similar_works.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     elif ending == ".csv":
-        found.works.to_csv(file, index=False)
+        similar_works.works.to_csv(file, index=False)
     else:
-        found.works.to_parquet(file, index=False)
+        similar_works.works.to_parquet(file, index=False)
 
 
 def _gallery(

@@ -19,8 +19,8 @@ class CollectSummary(Result):
     """The ``collection`` that was made, and the ``ledger`` of every repair, rejection and note.
 
     >>> import morelli
-    >>> made = morelli.collect("wikiart", "summary", lists="wikiart_csv", size=32, min_works=2, processes=1)
-    >>> len(made.works), made.collection.folder.name
+    >>> done = morelli.collect("wikiart", "summary", lists="wikiart_csv", size=32, min_works=2, processes=1)
+    >>> len(done.works), done.collection.folder.name
     (60, 'summary')
     """
 
@@ -57,10 +57,10 @@ class CollectSummary(Result):
         return {"collection": self.collection.info, **self.ledger.summary()}
 
     def _parts(self) -> list[str | Table]:
-        made, out = self.collection, self.collection.folder
-        splits = ", ".join(f"{name} {count:,}" for name, count in made.info["splits"].items())
-        classes = ", ".join(f"{len(names)} {task}s" for task, names in made.vocabularies.items())
-        works = f"{len(made.table):,} works ({splits}), {classes}: {out}"
+        collection, out = self.collection, self.collection.folder
+        splits = ", ".join(f"{name} {count:,}" for name, count in collection.info["splits"].items())
+        classes = ", ".join(f"{len(names)} {task}s" for task, names in collection.vocabularies.items())
+        works = f"{len(collection.table):,} works ({splits}), {classes}: {out}"
         return [*self.ledger.lines(), f"{works}; every repair: {out / 'ledger.csv'}"]
 
     def _repr_html_(self) -> str:

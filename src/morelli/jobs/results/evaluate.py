@@ -170,7 +170,7 @@ class Scores(Result, Mapping[str, TaskScores]):
     def to_dict(self) -> dict[str, Any]:
         """As in ``scores-SPLIT.json``."""
         interval = self.joint_exact_match_ci95
-        found = {
+        contents = {
             "tasks": {task: each.to_dict() for task, each in self.tasks.items()},
             "joint_exact_match": self.joint_exact_match,
             "joint_exact_match_ci95": interval and list(interval),
@@ -178,7 +178,7 @@ class Scores(Result, Mapping[str, TaskScores]):
             "split": self.split,
             "collection": self.collection,
         }
-        return found if self.leakage is None else found | {"leakage": dict(self.leakage)}
+        return contents if self.leakage is None else contents | {"leakage": dict(self.leakage)}
 
     def _parts(self) -> list[str | Table]:
         return [Table("Scores", _HEADER, [each._row() for each in self.tasks.values()])]

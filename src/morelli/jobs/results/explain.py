@@ -96,11 +96,11 @@ class Explanation(Result, Mapping[str, TaskExplanation]):
     def _parts(self) -> list[str | Table]:
         from morelli.report.figures.style import display_name
 
-        told = [
+        lines = [
             f"{name}: {display_name(each.answer)} ({each.confidence:.2f}). {each.story}"
             for name, each in self.tasks.items()
         ]
-        return [*told, f"maps and trace: {self.folder / 'index.html'}"]
+        return [*lines, f"maps and trace: {self.folder / 'index.html'}"]
 
     def _pictures(self) -> list[bytes]:
         names = [f"{kind}_{task}.png" for task in self.tasks for kind in ("map", "trace")]

@@ -40,8 +40,8 @@ class Similar(Result):
     ``works`` is a table of the same; a notebook shows their pictures.
 
     >>> import morelli
-    >>> found = morelli.similar("run", "painting.jpg", k=3)
-    >>> list(found.works["rank"]), found.works["distance"].is_monotonic_increasing
+    >>> similar = morelli.similar("run", "painting.jpg", k=3)
+    >>> list(similar.works["rank"]), similar.works["distance"].is_monotonic_increasing
     ([1, 2, 3], True)
     """
 

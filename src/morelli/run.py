@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from morelli.collection.collection import Collection
 from morelli.errors import RunError
 from morelli.files import write_text
+
+if TYPE_CHECKING:
+    from morelli.collection.collection import Collection
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ class Run:
 
     def open_collection(self, option: str = "") -> Collection:
         """The run's collection. Raises :class:`RunError` where it is gone, :class:`DataError` where it is damaged."""
+        from morelli.collection.collection import Collection  # here: predict needs no table
+
         return Collection.open(self.collection_folder(option))
 
     def _without(self, what: str, option: str) -> RunError:

@@ -230,6 +230,7 @@ def test_the_audit_judges_training_works_too_and_both_questions_apart(run: Path,
     assert (folder / "unlike_style.jpg").exists() and (folder / "gallery_style.jpg").exists()
 
 
+@pytest.mark.slow
 def test_a_split_shows_its_works_as_the_whole_audit_judges_them(run: Path, made: job.CrossFit) -> None:
     whole = pd.read_parquet(audit(run, "margin", tasks=["style"]).folder / "scores.parquet")
     test = pd.read_parquet(audit(run, "margin", "test", tasks=["style"]).folder / "scores.parquet")

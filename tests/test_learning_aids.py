@@ -66,6 +66,7 @@ def test_a_batch_without_two_works_of_a_class_gives_nothing_to_contrast() -> Non
     assert loss.item() == 0 and vectors.grad is not None and vectors.grad.abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_contrastive_learning_draws_works_of_a_class_together(data: Path, tmp_path: Path) -> None:
     collection = Collection.open(data)
     rows = collection.rows("train")

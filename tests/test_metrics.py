@@ -141,6 +141,7 @@ def test_a_certain_and_wrong_answer_has_a_finite_log_loss() -> None:
     assert 80 < loss < 90
 
 
+@pytest.mark.slow
 def test_the_multinomial_bootstrap_agrees_with_resampling_works() -> None:
     given = sample(works=80)  # few enough that classes vanish from some resamples
     labels, probabilities = known(given)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared import figures_left_blank
 
 import morelli
 from morelli.collection.options import CollectOptions
@@ -189,8 +190,13 @@ def test_every_method_is_documented_and_annotated_and_has_an_example(cls: type, 
 @pytest.fixture(scope="module")
 def world(example_world: Path) -> dict[str, Any]:
     """One result of each job, by the job's name."""
+    with figures_left_blank():
+        return results_of_jobs(example_world)
+
+
+def results_of_jobs(example_world: Path) -> dict[str, Any]:
     run, out = example_world / "run", example_world / "public"
-    found: dict[str, Any] = {
+    return {
         "paint": morelli.paint(str(out / "paintings"), works=3, size=32),
         "collect": morelli.collect(
             str(example_world / "wikiart"),
@@ -209,7 +215,6 @@ def world(example_world: Path) -> dict[str, Any]:
         "compare": morelli.compare([str(run), example_world / "other-run"]),
         "write_report": morelli.write_report(str(run)),
     }
-    return found
 
 
 JOBS = [

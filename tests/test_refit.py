@@ -181,6 +181,7 @@ def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, 
     assert len(asked) == 1 and not (tmp_path / "r" / "refit").exists()
 
 
+@pytest.mark.slow
 def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_learned(
     world: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +201,7 @@ def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_lea
         assert np.allclose(refitted[f"artist_prior.{task}.class_given_artist"].numpy(), expected)
 
 
+@pytest.mark.slow
 def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Path) -> None:
     """A run with the checkpoints of its first epochs only, resumed, gives the same model as an uninterrupted one."""
     from morelli.training.callbacks import Checkpoints

@@ -365,6 +365,7 @@ def test_a_network_that_cannot_be_loaded_costs_the_traces_alone(copy: Path, run:
     assert "cannot be loaded" in made.missing["traces"] and "confused" in made.sections
 
 
+@pytest.mark.slow
 def test_a_page_of_four_tasks_with_large_paintings_stays_below_fifteen_megabytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def test_verified_labels_are_taken_as_right_and_hide_no_planted_error(made: dict
     assert {**after, ASIDE: None} == {**before, ASIDE: None}
 
 
+@pytest.mark.slow
 def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str, Any]) -> None:
     first = self_test(made["run"], rates=(0.1,), kinds=("symmetric",))
     assert len(made["fits"]) == 1 and set(first.tasks) == {"artist", "style"}

@@ -201,6 +201,7 @@ def test_a_work_is_the_same_picture_at_any_size(number: int) -> None:
     assert np.corrcoef(a, b)[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_one_process_or_two(tmp_path: Path) -> None:
     paint(tmp_path / "one", 70, seed=8, size=32, defects=True, processes=1)
     paint(tmp_path / "two", 70, seed=8, size=32, defects=True, processes=2)

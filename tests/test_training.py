@@ -94,6 +94,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     case: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -127,6 +128,7 @@ def test_every_epoch_shows_the_works_in_another_order(
     assert drawn[0] != drawn[1] != drawn[2] and sorted(drawn[0]) == sorted(drawn[2])
 
 
+@pytest.mark.slow
 def test_a_kill_between_epochs_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_kill_between_epochs_resumes_to_the_same_weights(
         assert same_weights(tmp_path / "whole", run), (phase, epoch)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_phases_last_validation_stops_before_the_next(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +292,7 @@ def test_early_stopping_ends_a_phase(data: Path, tmp_path: Path) -> None:
     assert len(rows(tmp_path / "r")) == 3  # the first, and two without progress
 
 
+@pytest.mark.slow
 def test_training_learns_what_pixels_show(data: Path, tmp_path: Path) -> None:
     phases = [{"epochs": 12, "train": "all", "lr": 3e-3, "backbone_lr": 3e-3}]
     recipe = recipe_file(tmp_path, tasks=["style"], phases=phases, losses={"style": {"smoothing": 0.05}})
@@ -298,6 +302,7 @@ def test_training_learns_what_pixels_show(data: Path, tmp_path: Path) -> None:
     assert max(figures) > majority + 0.15
 
 
+@pytest.mark.slow
 def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"
     train(recipe_file(tmp_path), data, run)
@@ -328,6 +333,7 @@ def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) 
         assert stored["tasks"][task]["accuracy"] == pytest.approx(right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["temperature", "temperature-and-prior"])
 def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibration: str) -> None:
     from sklearn.metrics import log_loss
@@ -357,6 +363,7 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibra
     assert told["after"]["nll"] <= told["before"]["nll"]
 
 
+@pytest.mark.slow
 def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"
     train(recipe_file(tmp_path), data, run)
@@ -416,6 +423,7 @@ def test_a_validation_split_without_a_label_of_the_tasks_is_refused(data: Path, 
         train(recipe_file(tmp_path), copy, tmp_path / "r", ["tasks=[style]"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 2}, {"epochs": 1, "train": "all"}])
     command = [sys.executable, "-m", "morelli", "train", recipe, "--data", data, "--out", tmp_path / "r"]

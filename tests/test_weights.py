@@ -57,6 +57,7 @@ def test_a_file_cut_behind_the_stage_fills_the_cut_network(tmp_path, file):
     assert backbone.weights_used == f"{file} sha256:{digits}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name,stage", FAMILIES)
 def test_a_whole_models_file_fills_every_cut_of_every_family(tmp_path, name, stage):
     # without vgg's hidden classifier layers: half a gigabyte that no cut needs

@@ -269,6 +269,7 @@ def test_a_wrong_call_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> No
 LONG = "experiments-2026-efficientnet-b0-row-column-bigru-attention-pooling-warm-up-cosine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [2, 9])
 def test_the_figure_shows_every_run_with_its_numbers_and_no_text_over_another(
     runs: int, tmp_path: Path

@@ -194,6 +194,7 @@ def write_phases(path: Path, tasks: tuple[str, ...], epochs: tuple[int, ...] = (
     return table
 
 
+@pytest.mark.slow
 def test_epochs_that_begin_anew_in_each_phase_are_counted_on(tmp_path: Path) -> None:
     write_phases(tmp_path / "metrics.csv", ("style",))
     drawn = [learning_curves_figure(tmp_path / "metrics.csv"), outliers_figure(tmp_path / "metrics.csv")]

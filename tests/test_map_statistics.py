@@ -313,6 +313,7 @@ def cached(collection, backbones, monkeypatch):
     return made.read(collection.rows("all")), read
 
 
+@pytest.mark.slow
 def test_features_of_each_backbone_are_cached_apart_and_another_combination_computes_nothing_anew(
     few, monkeypatch
 ):

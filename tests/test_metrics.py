@@ -174,6 +174,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
     assert metrics.bootstrap(confusion, seed=7) != metrics.bootstrap(confusion, seed=8)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_of_a_large_split_takes_under_two_seconds() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 129, 24421)

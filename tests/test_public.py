@@ -151,6 +151,7 @@ def test_importing_morelli_imports_nothing_heavy_and_is_done_at_once() -> None:
     assert int(line.split("|")[1]) < 100_000, "microseconds, with all that it imports"
 
 
+@pytest.mark.slow
 def test_the_first_use_of_a_name_imports_its_room_alone() -> None:
     loaded = run("import morelli, sys; morelli.Collection; print(*sys.modules)").stdout.split()
     assert "pandas" in loaded and not {"torch", "timm", "matplotlib"} & set(loaded)
@@ -284,6 +285,7 @@ def test_the_works_of_a_collection_are_its_table_with_names(example_world: Path)
     assert page.count("<img ") == 10 and "data:image/jpeg;base64," in page
 
 
+@pytest.mark.slow
 def test_morelli_quiet_in_the_environment_keeps_progress_and_notes_back(tmp_path: Path) -> None:
     code = f"import morelli; print(morelli.paint({str(tmp_path / 'p')!r}, works=2, size=32).works)"
     for quiet in ("", "1"):

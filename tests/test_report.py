@@ -25,6 +25,8 @@ from morelli.report.figures import style
 from morelli.report.pages.pictures import task_pictures
 from morelli.report.pages.run import write_report
 
+pytestmark = pytest.mark.slow
+
 
 class Balance(HTMLParser):
     """Collects tags left open or closed out of order, element ids, link targets and image sources."""
@@ -125,7 +127,6 @@ def test_the_report_has_class_reports_and_no_leftovers(page: Path) -> None:
     assert LONG + "-5" in (page.parent / "class_report_artist.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_same_run_gives_the_same_report_and_more_files_add_only_their_pictures(small: Path) -> None:
     def report() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in write_report(small, "test").parent.iterdir()}
@@ -194,7 +195,6 @@ def test_without_its_collection_the_report_says_so_in_one_line(page: Path) -> No
     assert 'id="samples"' not in html
 
 
-@pytest.mark.slow
 def test_sample_works_are_on_the_page_with_all_but_the_first_folded(small: Path, tmp_path: Path) -> None:
     write_collection(tmp_path / "collection", [f"w{i}" for i in range(900)])
     (small / "collection.txt").write_text(str(tmp_path / "collection"))

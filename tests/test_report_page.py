@@ -42,6 +42,8 @@ from morelli.report.sections.nearest import by_other_artists, example_works
 from morelli.report.sections.neighbour_index import NeighbourIndex, open_neighbour_index
 from morelli.report.sections.traces import choose
 
+pytestmark = pytest.mark.slow
+
 WORKS, WIDTH = 120, 6
 SECTIONS = ("confused", "candidates", "nearest", "traces")
 
@@ -365,7 +367,6 @@ def test_a_network_that_cannot_be_loaded_costs_the_traces_alone(copy: Path, run:
     assert "cannot be loaded" in made.missing["traces"] and "confused" in made.sections
 
 
-@pytest.mark.slow
 def test_a_page_of_four_tasks_with_large_paintings_stays_below_fifteen_megabytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def loss(
     ].mean()
 
 
+@pytest.mark.slow
 def test_the_weight_is_that_of_the_greatest_likelihood() -> None:
     given = simulated(0.9)
     made = fit_artist_prior(*given, None)
@@ -119,6 +120,7 @@ def test_the_prior_is_added_in_evaluation_and_not_in_training() -> None:
     torch.testing.assert_close(mean, before["style"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_a_run_learns_artists_predicts_its_tasks_and_can_be_loaded(tmp_path: Path) -> None:
     painted_collection(tmp_path)

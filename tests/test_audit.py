@@ -502,6 +502,7 @@ def fill_in(file: Path, rows: dict[int, str]) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 def test_what_a_person_filled_in_is_there_after_another_audit(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

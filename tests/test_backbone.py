@@ -115,6 +115,7 @@ def test_only_the_last_stages_learn_and_the_frozen_ones_stay_fixed(built):
 # one family, in depth ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
 @pytest.mark.parametrize("stage", [1, "last"])
 def test_the_map_is_timms_own_forward_intermediates(name, stage):

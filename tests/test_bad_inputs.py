@@ -180,6 +180,7 @@ def test_a_bad_input_ends_in_one_sentence_and_alters_nothing(
 UNREACHABLE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -104,6 +104,7 @@ def test_collect_decodes_each_work_once_and_no_larger_than_it_must(
     assert len(decodes) == 12 and set(decodes) == {(88, 107)}
 
 
+@pytest.mark.slow
 def test_a_cached_run_reads_each_image_once_and_epochs_add_no_backbone_pass(
     tmp_path: Path, decodes: list[tuple[int, int]], passes: list[int]
 ) -> None:
@@ -144,6 +145,7 @@ def test_predict_decodes_and_reads_each_image_once(
     assert len(passes) == -(-summary.images // 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "light"),
     [
@@ -215,6 +217,7 @@ def test_how_a_ratio_is_told(ratios: list[float], bar: float | None, at_most: bo
     assert run_all.shown_ratio({"ratios": ratios, "bar": bar, "at_most": at_most}) == shown
 
 
+@pytest.mark.slow
 def test_a_benchmark_keeps_the_results_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two real benchmarks at a tiny size, one after the other, into one table."""
     out = tmp_path / "bench"
@@ -230,6 +233,7 @@ def test_a_benchmark_keeps_the_results_of_others(tmp_path: Path, capsys: pytest.
     assert json.loads((out / "bench.json").read_text()) == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "works", "paths"),
     [

@@ -106,6 +106,7 @@ def test_after_many_changes_groups_are_whole_and_nearly_all_works_are_used(setti
     assert left_out < (0.08 if setting in ("official", "artist-disjoint") else 0.02)
 
 
+@pytest.mark.slow
 def test_works_added_one_by_one_are_shared_out_as_asked() -> None:
     every, pairs = works_of(300, 2), np.empty((0, 2), dtype=np.int64)
     works = drawn(every.iloc[:100], pairs, "70/15/15", 0)

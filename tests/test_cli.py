@@ -68,6 +68,7 @@ def strings_of(file: Path) -> Iterator[ast.Constant]:
             yield node
 
 
+@pytest.mark.slow
 def test_every_option_that_a_message_names_is_an_option_of_a_command() -> None:
     commands = get_command(app).commands.values()  # type: ignore[attr-defined]
     options = {name for command in commands for parameter in command.params for name in parameter.opts}

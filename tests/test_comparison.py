@@ -101,6 +101,7 @@ def test_scores_and_differences_are_those_of_scikit_learn_on_the_known_works() -
     assert change["only_this_right"] == sum((second == labels) & (first != labels))
 
 
+@pytest.mark.slow
 def test_the_intervals_are_those_of_a_plain_bootstrap_over_works() -> None:
     wanted = plain_bootstrap(1200)
     got = paired_intervals(*answers(), classes=5, draws=20_000)
@@ -268,6 +269,7 @@ def test_a_wrong_call_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> No
 LONG = "experiments-2026-efficientnet-b0-row-column-bigru-attention-pooling-warm-up-cosine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [2, 9])
 def test_the_figure_shows_every_run_with_its_numbers_and_no_text_over_another(
     runs: int, tmp_path: Path
@@ -312,6 +314,7 @@ def test_the_figure_says_so_where_no_label_is_known(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_two_trained_runs_are_compared_by_the_scores_that_evaluate_gave_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,6 +149,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_thresholds_are_stored_at_training_and_checked_on_other_works(trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained / "r", tmp_path / "r")
@@ -172,6 +173,7 @@ def test_thresholds_are_stored_at_training_and_checked_on_other_works(trained: P
     assert 'id="calibration"' in html and "Prediction sets" in html and "Leakage" in html
 
 
+@pytest.mark.slow
 def test_validation_works_are_read_again_only_where_the_file_is_not_theirs(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

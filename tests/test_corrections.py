@@ -184,6 +184,7 @@ def splits_of(collection: Collection) -> dict[str, str]:
     return dict(zip(collection.table["id"], collection.table["split"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("split", SPLITS)
 def test_collecting_with_corrections_gives_every_work_the_split_it_has_without(
@@ -201,6 +202,7 @@ def test_collecting_with_corrections_gives_every_work_the_split_it_has_without(
     assert (after.table["group"] == table["group"]).all() and after.fingerprint == before.fingerprint
 
 
+@pytest.mark.slow
 def test_corrections_that_bring_works_in_and_take_works_out_move_none_of_the_others(
     painted: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +221,7 @@ def test_corrections_that_bring_works_in_and_take_works_out_move_none_of_the_oth
     assert {name: now[name] for name in now if name in was} == {n: s for n, s in was.items() if n in now}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artists", ["names", "official"])
 def test_a_corrected_artist_stands_with_the_works_of_that_artist_however_it_is_spelt(
     artists: str, painted: Path, tmp_path: Path
@@ -243,6 +246,7 @@ def test_a_corrected_artist_stands_with_the_works_of_that_artist_however_it_is_s
     ]
 
 
+@pytest.mark.slow
 def test_a_collection_keeps_what_a_person_verified(painted: Path, tmp_path: Path) -> None:
     plain, _ = gather(painted, tmp_path / "plain")
     assert not plain.verified("style").any() and plain.info["verified"] == dict.fromkeys(
@@ -263,6 +267,7 @@ def test_a_collection_keeps_what_a_person_verified(painted: Path, tmp_path: Path
     assert without.verified("style").tolist() == [False] * len(ids)
 
 
+@pytest.mark.slow
 def test_collecting_again_with_corrections_changes_those_labels_and_says_so(tmp_path: Path) -> None:
     before = Collection.open(painted_collection(tmp_path, works=30))
     names, work = before.vocabularies["style"], before.table.iloc[4]

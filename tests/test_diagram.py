@@ -118,6 +118,7 @@ def test_a_part_without_parameters_is_not_said_to_be_trained() -> None:
     assert "0 parameters" in said(neck={"parameters": 0})
 
 
+@pytest.mark.slow
 def test_any_fact_may_be_missing() -> None:
     for part in FACTS:
         without = {name: value for name, value in FACTS.items() if name != part}

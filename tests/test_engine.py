@@ -41,6 +41,7 @@ def far(made: Tensor, expected: Tensor) -> float:
     return float((made - expected).abs().max() / expected.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "stage", "more"),
     [

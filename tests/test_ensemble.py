@@ -57,6 +57,7 @@ def test_in_training_each_member_has_its_own_logits_and_gradient() -> None:
     assert learned == [False, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("contrastive", [None, {"tasks": ["style"], "projection": 8}])
 def test_members_are_trained_and_evaluated(tmp_path, contrastive) -> None:

@@ -141,6 +141,7 @@ def test_the_map_alone_has_the_size_of_the_painting(
     assert found["style"].given is None
 
 
+@pytest.mark.slow
 def test_an_image_file_gets_the_answers_of_the_work_it_is(
     told: Explanation, run: Path, collection: Collection
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_painting_that_is_not_square_is_explained_under_every_fit(
         assert not heat[:, :30].any() and not heat[:, 90:].any()
 
 
+@pytest.mark.slow
 def test_pictures_of_an_earlier_explanation_go_and_other_files_stay(
     run: Path, collection: Collection, tmp_path: Path
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_wrong_call_is_said_in_one_sentence_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_work_is_explained_without_its_original_and_an_image_without_the_collection(
     collection: Collection, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_confusion_figure_shows_row_normalised_counts_by_falling_support(cla
         assert len(written) == np.count_nonzero(expected >= 0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [3, 10, 27, 129])
 def test_every_class_name_is_written_in_full_and_none_overlaps_its_neighbour(classes: int) -> None:
     task = task_of(classes, works=4000)
@@ -193,6 +194,7 @@ def write_phases(path: Path, tasks: tuple[str, ...], epochs: tuple[int, ...] = (
     return table
 
 
+@pytest.mark.slow
 def test_epochs_that_begin_anew_in_each_phase_are_counted_on(tmp_path: Path) -> None:
     write_phases(tmp_path / "metrics.csv", ("style",))
     drawn = [learning_curves_figure(tmp_path / "metrics.csv"), outliers_figure(tmp_path / "metrics.csv")]

@@ -93,6 +93,7 @@ def square_font(folder: Path, letters: str, family: str = "Squares") -> str:
     return str(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", NAMES)
 def test_every_letter_of_a_class_has_a_font_or_a_package_is_named_once(script: str, said: list[str]) -> None:
     name = NAMES[script]
@@ -109,6 +110,7 @@ def test_every_letter_of_a_class_has_a_font_or_a_package_is_named_once(script: s
         assert package in said[0] and "Fedora" in said[0] and name.split()[0] in said[0]
 
 
+@pytest.mark.slow
 def test_without_a_font_each_package_is_named_once_and_no_letter_warns(
     said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_number_after_a_hebrew_name_stays_after_it() -> None:
     assert style.display_name("Art_Nouveau") == "Art Nouveau"
 
 
+@pytest.mark.slow
 def test_combining_marks_are_drawn_without_a_font_of_their_own(said: list[str]) -> None:
     style.png(confusion_figure(task_of(["a\u0301\u200d\ufe0f", "b\x07"]), "t"))
     assert not said

@@ -200,6 +200,7 @@ def test_a_fuzzed_jpeg_is_read_or_refused_but_never_crashes() -> None:
             assert error.reason
 
 
+@pytest.mark.slow
 def test_pillows_own_guard_against_bombs_is_left_to_others() -> None:
     before = Image.MAX_IMAGE_PIXELS
     with pytest.raises(ImageError, match="30000 × 30000"):

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 
+pytestmark = pytest.mark.slow
 MORELLI = [sys.executable, "-c", "from morelli.cli import main; main()"]
 RECIPE = """\
 name: tiny

@@ -128,6 +128,7 @@ def test_the_nearest_works_are_those_of_scikit_learn_without_near_duplicates() -
         np.testing.assert_allclose(found.similarity[row], likeness[row, order], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [16, 300])  # fewer and more than the axes by which candidates are found
 def test_beyond_the_exact_limit_nearly_all_of_the_nearest_works_are_found(
     monkeypatch: pytest.MonkeyPatch, width: int

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
+
+import pytest
 import morelli.network.network
 assert "timm" in sys.modules
 for name in ("torch._dynamo", "torch.onnx", "torchvision.models.resnet", "torchvision.ops.roi_align"):
@@ -22,6 +26,7 @@ def run(then: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_compiler_and_torchvision_can_be_used_afterwards() -> None:
     run(
         "import torch, torchvision, timm\n"
@@ -41,6 +46,7 @@ def test_the_compiler_and_torchvision_can_be_used_afterwards() -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_still_an_attribute_error() -> None:
     run(
         "import torchvision\n"
@@ -50,6 +56,7 @@ def test_what_is_not_there_is_still_an_attribute_error() -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_asked_to_be_left_out_of_compilation_is() -> None:
     run(
         "import torch\n"

@@ -133,6 +133,7 @@ def test_nearest_hashes_are_those_of_a_plain_loop() -> None:
     assert found is not None and (found.twins["hash"] >= 0).tolist() == expected and 20 < sum(expected) < 80
 
 
+@pytest.mark.slow
 def test_it_is_fast_for_as_many_works_as_wikiart() -> None:
     rng = np.random.default_rng(1)
     works = 81_446

@@ -66,6 +66,7 @@ def test_a_batch_without_two_works_of_a_class_gives_nothing_to_contrast() -> Non
     assert loss.item() == 0 and vectors.grad is not None and vectors.grad.abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_contrastive_learning_draws_works_of_a_class_together(data: Path, tmp_path: Path) -> None:
     collection = Collection.open(data)
     rows = collection.rows("train")
@@ -125,6 +126,7 @@ def test_mixstyle_changes_the_share_of_batches_that_it_names_and_none_unasked() 
     assert 150 < changed < 250
 
 
+@pytest.mark.slow
 def test_mixed_statistics_train_and_resume_on_cached_features(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, augment={"mixstyle": 0.5})
     train(recipe, data, tmp_path / "a", ["phases.0.epochs=1"])
@@ -133,6 +135,7 @@ def test_mixed_statistics_train_and_resume_on_cached_features(data: Path, tmp_pa
     assert any(not torch.equal(one[k], two[k]) for k in one if k.startswith("neck"))
 
 
+@pytest.mark.slow
 def test_heads_of_the_same_classes_are_taken_over_too(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path)
     train(recipe, data, tmp_path / "first", ["tasks=[artist, style]"])

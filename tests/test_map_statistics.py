@@ -273,6 +273,7 @@ def test_an_opened_reader_answers_the_same_and_shows_where_and_when(flip_average
     assert found.shape == (8, 8) and len(np.unique(found)) > 5
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_collection_to_report(tmp_path):
     collection = painted_collection(tmp_path, 60)
     small = {"image": {"size": 32}, "augment": {"mixup": 0.4}}
@@ -312,6 +313,7 @@ def cached(collection, backbones, monkeypatch):
     return made.read(collection.rows("all")), read
 
 
+@pytest.mark.slow
 def test_features_of_each_backbone_are_cached_apart_and_another_combination_computes_nothing_anew(
     few, monkeypatch
 ):

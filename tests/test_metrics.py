@@ -141,6 +141,7 @@ def test_a_certain_and_wrong_answer_has_a_finite_log_loss() -> None:
     assert 80 < loss < 90
 
 
+@pytest.mark.slow
 def test_the_multinomial_bootstrap_agrees_with_resampling_works() -> None:
     given = sample(works=80)  # few enough that classes vanish from some resamples
     labels, probabilities = known(given)
@@ -173,6 +174,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
     assert metrics.bootstrap(confusion, seed=7) != metrics.bootstrap(confusion, seed=8)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_of_a_large_split_takes_under_two_seconds() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 129, 24421)

@@ -62,6 +62,7 @@ def test_the_five_notebooks_are_there_and_the_readme_names_each() -> None:
     assert all(f"]({file.name})" in readme for file in FILES)
 
 
+@pytest.mark.slow
 @every
 def test_a_notebook_runs_from_nothing_on_a_few_works(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

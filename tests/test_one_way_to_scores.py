@@ -167,6 +167,7 @@ def test_trace_explained_score_and_prediction_are_the_same_answer(case: str) -> 
         np.testing.assert_allclose(trace.probabilities[task][-1], steps[task][-1], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["gru", "members of statistics", "components of two backbones, flipped, members"]
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared import figures_left_blank
 
 import morelli
 from morelli.collection.options import CollectOptions
@@ -150,6 +151,7 @@ def test_importing_morelli_imports_nothing_heavy_and_is_done_at_once() -> None:
     assert int(line.split("|")[1]) < 100_000, "microseconds, with all that it imports"
 
 
+@pytest.mark.slow
 def test_the_first_use_of_a_name_imports_its_room_alone() -> None:
     loaded = run("import morelli, sys; morelli.Collection; print(*sys.modules)").stdout.split()
     assert "pandas" in loaded and not {"torch", "timm", "matplotlib"} & set(loaded)
@@ -189,8 +191,13 @@ def test_every_method_is_documented_and_annotated_and_has_an_example(cls: type, 
 @pytest.fixture(scope="module")
 def world(example_world: Path) -> dict[str, Any]:
     """One result of each job, by the job's name."""
+    with figures_left_blank():
+        return results_of_jobs(example_world)
+
+
+def results_of_jobs(example_world: Path) -> dict[str, Any]:
     run, out = example_world / "run", example_world / "public"
-    found: dict[str, Any] = {
+    return {
         "paint": morelli.paint(str(out / "paintings"), works=3, size=32),
         "collect": morelli.collect(
             str(example_world / "wikiart"),
@@ -209,7 +216,6 @@ def world(example_world: Path) -> dict[str, Any]:
         "compare": morelli.compare([str(run), example_world / "other-run"]),
         "write_report": morelli.write_report(str(run)),
     }
-    return found
 
 
 JOBS = [
@@ -279,6 +285,7 @@ def test_the_works_of_a_collection_are_its_table_with_names(example_world: Path)
     assert page.count("<img ") == 10 and "data:image/jpeg;base64," in page
 
 
+@pytest.mark.slow
 def test_morelli_quiet_in_the_environment_keeps_progress_and_notes_back(tmp_path: Path) -> None:
     code = f"import morelli; print(morelli.paint({str(tmp_path / 'p')!r}, works=2, size=32).works)"
     for quiet in ("", "1"):

@@ -16,7 +16,10 @@ from morelli.jobs.predict import predict
 from morelli.jobs.train import train
 
 REAL = os.environ.get("MORELLI_REAL_DATA")
-pytestmark = pytest.mark.skipif(not REAL, reason="MORELLI_REAL_DATA is not set: no real paintings here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not REAL, reason="MORELLI_REAL_DATA is not set: no real paintings here"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,7 @@ def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.rmtree(run)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("name", recipes.shipped())
 def test_a_recipe_trains_evaluates_and_is_audited(

@@ -25,6 +25,8 @@ from morelli.report.figures import style
 from morelli.report.pages.pictures import task_pictures
 from morelli.report.pages.run import write_report
 
+pytestmark = pytest.mark.slow
+
 
 class Balance(HTMLParser):
     """Collects tags left open or closed out of order, element ids, link targets and image sources."""

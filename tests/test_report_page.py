@@ -42,6 +42,8 @@ from morelli.report.sections.nearest import by_other_artists, example_works
 from morelli.report.sections.neighbour_index import NeighbourIndex, open_neighbour_index
 from morelli.report.sections.traces import choose
 
+pytestmark = pytest.mark.slow
+
 WORKS, WIDTH = 120, 6
 SECTIONS = ("confused", "candidates", "nearest", "traces")
 

@@ -187,6 +187,7 @@ def test_test_works_are_sought_among_training_and_validation_or_among_themselves
         split_works(works, np.full(60, "train"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 41, 129])
 def test_the_figure_has_a_row_for_each_class_best_first_with_its_numbers(classes: int) -> None:
     values = np.random.default_rng(classes).permutation(classes) / classes

@@ -67,6 +67,8 @@ def test_a_command_without_the_collection_says_how_to_give_it(
     assert ("--data" in sentence) == (command == "evaluate")  # no other of these has the option
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("kind", ["missing", "not text"])
 def test_predict_and_report_do_without_the_collection(kind: str, trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"

@@ -19,6 +19,8 @@ from morelli.evaluation.scores.scores import either_scores
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:

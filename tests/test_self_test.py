@@ -82,6 +82,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return {"run": tmp_path, "fits": fits, "true": true}
 
 
+@pytest.mark.slow
 def test_every_rule_is_measured_and_the_combination_is_ahead_of_every_system(made: dict[str, Any]) -> None:
     summary = self_test(made["run"], rates=(0.1,), tasks=["style"])
     assert json.loads(json.dumps(summary.to_dict())) == summary.to_dict()
@@ -103,6 +104,7 @@ def test_every_rule_is_measured_and_the_combination_is_ahead_of_every_system(mad
     assert summary.tasks["style"]["given"]["estimated"] < 20
 
 
+@pytest.mark.slow
 def test_the_wrong_labels_are_those_that_were_planted_and_only_in_the_tasks_asked_for(
     made: dict[str, Any],
 ) -> None:
@@ -122,6 +124,7 @@ def test_the_wrong_labels_are_those_that_were_planted_and_only_in_the_tasks_aske
     assert (noisy.labels("style") == true["style"]).all()
 
 
+@pytest.mark.slow
 def test_a_planted_artist_is_spelt_as_the_artists_other_works_are(
     made: dict[str, Any],
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_planted_artist_is_spelt_as_the_artists_other_works_are(
     assert noisy.table["artist_name"].tolist() == classes
 
 
+@pytest.mark.slow
 def test_verified_labels_are_taken_as_right_and_hide_no_planted_error(made: dict[str, Any]) -> None:
     options: dict[str, Any] = {"rates": (0.1,), "kinds": ("confusing",), "tasks": ["style"]}
     given = job.crossfit(made["run"])
@@ -156,6 +160,7 @@ def test_verified_labels_are_taken_as_right_and_hide_no_planted_error(made: dict
     assert {**after, ASIDE: None} == {**before, ASIDE: None}
 
 
+@pytest.mark.slow
 def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str, Any]) -> None:
     first = self_test(made["run"], rates=(0.1,), kinds=("symmetric",))
     assert len(made["fits"]) == 1 and set(first.tasks) == {"artist", "style"}
@@ -166,6 +171,7 @@ def test_an_interrupted_self_test_does_not_do_again_what_is_done(made: dict[str,
     assert len(made["fits"]) == 3
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_in_the_table_and_the_figure_opens(
     made: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_work_is_the_same_picture_at_any_size(number: int) -> None:
     assert np.corrcoef(a, b)[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_one_process_or_two(tmp_path: Path) -> None:
     paint(tmp_path / "one", 70, seed=8, size=32, defects=True, processes=1)
     paint(tmp_path / "two", 70, seed=8, size=32, defects=True, processes=2)
@@ -210,6 +211,7 @@ def test_the_same_seed_gives_the_same_bytes_with_one_process_or_two(tmp_path: Pa
     assert not set(first.values()) & {v for name, v in other.items() if name.endswith(".jpg")}
 
 
+@pytest.mark.slow
 def test_a_work_keeps_its_name_and_picture_when_the_collection_grows(tmp_path: Path) -> None:
     paint(tmp_path / "few", 12, seed=2, size=24)
     paint(tmp_path / "more", 40, seed=2, size=24)
@@ -218,6 +220,7 @@ def test_a_work_keeps_its_name_and_picture_when_the_collection_grows(tmp_path: P
     assert len(pictures) == 12 and pictures.items() <= more.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_progress_counts_every_work_once(tmp_path: Path, processes: int) -> None:
     seen: list[int] = []

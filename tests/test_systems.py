@@ -72,6 +72,7 @@ def test_every_rule_is_one_of_audit() -> None:
         parse_rule(rule)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_every_file_of_a_run_and_every_column_is_written(tmp_path: Path) -> None:
     data = painted_collection(tmp_path, works=200)

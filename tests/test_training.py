@@ -94,6 +94,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     case: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +112,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_every_epoch_shows_the_works_in_another_order(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_every_epoch_shows_the_works_in_another_order(
     assert drawn[0] != drawn[1] != drawn[2] and sorted(drawn[0]) == sorted(drawn[2])
 
 
+@pytest.mark.slow
 def test_a_kill_between_epochs_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_kill_between_epochs_resumes_to_the_same_weights(
         assert same_weights(tmp_path / "whole", run), (phase, epoch)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_phases_last_validation_stops_before_the_next(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +172,7 @@ def test_ctrl_c_in_a_phases_last_validation_stops_before_the_next(
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 9, "lr": 1e-9}])
     changes = ["training.patience=2", "neck.dropout=0"]
@@ -178,6 +183,7 @@ def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> 
     assert all(torch.equal(before[k], v) for k, v in weights(tmp_path / "r").items())
 
 
+@pytest.mark.slow
 def test_averaging_leaves_a_frozen_backbone_exactly_as_it_is(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, training=BASE["training"] | {"ema": 0.99})
     train(recipe, data, tmp_path / "r")
@@ -188,6 +194,7 @@ def test_averaging_leaves_a_frozen_backbone_exactly_as_it_is(data: Path, tmp_pat
     assert not all(torch.equal(one[k], two[k]) for k in one)
 
 
+@pytest.mark.slow
 def test_options_that_change_the_features_change_the_cache(data: Path, tmp_path: Path) -> None:
     backbone = BASE["backbone"] | {"stage": 3}
     plain = recipe_file(tmp_path / "a", backbone=backbone, phases=[{"epochs": 1}])
@@ -200,6 +207,7 @@ def test_options_that_change_the_features_change_the_cache(data: Path, tmp_path:
     assert len(set((data / "features").glob("*.npy")) - before) == 2
 
 
+@pytest.mark.slow
 def test_a_collection_made_anew_is_not_scored_as_the_runs_own(data: Path, tmp_path: Path) -> None:
     source = data.parent / "p"
     options = {"lists": source / "wikiart_csv", "size": 32, "min_works": 1}
@@ -213,6 +221,7 @@ def test_a_collection_made_anew_is_not_scored_as_the_runs_own(data: Path, tmp_pa
         train(recipe, tmp_path / "c", tmp_path / "r", resume=True)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 1}])
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -220,6 +229,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(data: Path,
     assert same_weights(tmp_path / "a", tmp_path / "b") and not same_weights(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_cached_features_give_what_the_images_would(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, neck={"kind": "gru", "width": 12})
     train(recipe, data, tmp_path / "cached")
@@ -228,6 +238,7 @@ def test_cached_features_give_what_the_images_would(data: Path, tmp_path: Path) 
     assert all(torch.allclose(one[k], two[k], atol=5e-3) for k in one if k.startswith(("neck", "heads")))
 
 
+@pytest.mark.slow
 def test_features_are_computed_once_for_all_runs_of_a_backbone(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +255,7 @@ def test_features_are_computed_once_for_all_runs_of_a_backbone(
     assert sum(calls) == 140
 
 
+@pytest.mark.slow
 def test_several_cached_views_are_made_of_the_training_works(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, seed=5, augment={"flip": True, "crop": 0.5, "views": 3})
     before = set((data / "features").glob("*.npy")) if (data / "features").exists() else set()
@@ -255,6 +267,7 @@ def test_several_cached_views_are_made_of_the_training_works(data: Path, tmp_pat
     assert not np.array_equal(views[0], views[1])
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_does_not_move_and_a_learning_one_does(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 1}, {"epochs": 1, "train": 1, "lr": 1e-2}])
     train(recipe, data, tmp_path / "r", ["phases.1.freeze_batch_norm=true"])
@@ -271,6 +284,7 @@ def test_a_frozen_backbone_does_not_move_and_a_learning_one_does(data: Path, tmp
     assert not any("running" in k for k in backbone)
 
 
+@pytest.mark.slow
 def test_transfer_starts_from_the_other_runs_backbone_and_neck(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path)
     train(recipe, data, tmp_path / "artist", ["tasks=[artist]"])
@@ -283,12 +297,14 @@ def test_transfer_starts_from_the_other_runs_backbone_and_neck(data: Path, tmp_p
         train(recipe, data, tmp_path / "x", ["backbone.stage=2"], start_from=tmp_path / "artist")
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_phase(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 9, "lr": 1e-9}])
     train(recipe, data, tmp_path / "r", ["training.patience=2", "neck.dropout=0"])
     assert len(rows(tmp_path / "r")) == 3  # the first, and two without progress
 
 
+@pytest.mark.slow
 def test_training_learns_what_pixels_show(data: Path, tmp_path: Path) -> None:
     phases = [{"epochs": 12, "train": "all", "lr": 3e-3, "backbone_lr": 3e-3}]
     recipe = recipe_file(tmp_path, tasks=["style"], phases=phases, losses={"style": {"smoothing": 0.05}})
@@ -298,6 +314,7 @@ def test_training_learns_what_pixels_show(data: Path, tmp_path: Path) -> None:
     assert max(figures) > majority + 0.15
 
 
+@pytest.mark.slow
 def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"
     train(recipe_file(tmp_path), data, run)
@@ -328,6 +345,7 @@ def test_the_run_directory_holds_what_is_documented(data: Path, tmp_path: Path) 
         assert stored["tasks"][task]["accuracy"] == pytest.approx(right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["temperature", "temperature-and-prior"])
 def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibration: str) -> None:
     from sklearn.metrics import log_loss
@@ -357,6 +375,7 @@ def test_a_model_is_calibrated_on_validation(data: Path, tmp_path: Path, calibra
     assert told["after"]["nll"] <= told["before"]["nll"]
 
 
+@pytest.mark.slow
 def test_another_collections_classes_are_matched_by_name(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "r"
     train(recipe_file(tmp_path), data, run)
@@ -394,6 +413,7 @@ def test_a_run_is_not_overwritten_and_another_recipe_does_not_resume_it(data: Pa
         train(recipe, data, tmp_path / "r", ["neck.width=5"], resume=True)
 
 
+@pytest.mark.slow
 def test_a_task_with_one_class_and_an_empty_split_are_refused(data: Path, tmp_path: Path) -> None:
     source = data.parent / "p"
     options = {"lists": source / "wikiart_csv", "size": 32, "min_works": 1}
@@ -416,6 +436,7 @@ def test_a_validation_split_without_a_label_of_the_tasks_is_refused(data: Path, 
         train(recipe_file(tmp_path), copy, tmp_path / "r", ["tasks=[style]"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_between_them(data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, phases=[{"epochs": 2}, {"epochs": 1, "train": "all"}])
     command = [sys.executable, "-m", "morelli", "train", recipe, "--data", data, "--out", tmp_path / "r"]

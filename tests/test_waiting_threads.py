@@ -30,7 +30,7 @@ def spins(program: str, **environment: str) -> int:
     program += f"\nimport ctypes, sys\nassert 'torch' not in sys.modules\nctypes.CDLL({str(openmp())!r})"
     root = Path(__file__).resolve().parents[1]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    paths = os.pathsep.join([str(root), str(root / "tests"), *sys.path])
+    paths = os.pathsep.join([str(root / "tests"), str(root), *sys.path])
     clean |= {"PYTHONPATH": paths, "OMP_DISPLAY_ENV": "VERBOSE"} | environment
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=clean)
     assert done.returncode == 0, done.stderr

@@ -57,6 +57,7 @@ def test_a_file_cut_behind_the_stage_fills_the_cut_network(tmp_path, file):
     assert backbone.weights_used == f"{file} sha256:{digits}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name,stage", FAMILIES)
 def test_a_whole_models_file_fills_every_cut_of_every_family(tmp_path, name, stage):
     # without vgg's hidden classifier layers: half a gigabyte that no cut needs
@@ -105,6 +106,7 @@ def test_a_missing_key_is_named_with_its_file(tmp_path):
         build_backbone(Backbone(stage=3, weights=str(tmp_path / "w.safetensors")), 64)
 
 
+@pytest.mark.slow
 def test_a_key_of_another_shape_is_named_with_both_shapes(tmp_path):
     write(tmp_path, stem_type="deep", stem_width=16)
     settings = Backbone(weights=str(tmp_path / "w.safetensors"), options={"stem_type": "deep"})
@@ -146,6 +148,7 @@ def test_a_hub_out_of_reach_is_one_sentence_with_the_way_out(no_hub):
     assert "backbone.weights=FILE" in message and "none" in message
 
 
+@pytest.mark.slow
 def test_a_list_of_weights_is_tried_in_order(no_hub, tmp_path):
     write(tmp_path)
     choices = ["absent.safetensors", "pretrained", "w.safetensors", "none"]

@@ -24,7 +24,7 @@ from morelli.run import Run
 
 WORKS = 1200
 FRESH = 24
-FOLDS, EPOCHS = 2, 2  # of the audit
+FOLDS, EPOCHS = 2, 12  # of the audit
 
 
 def demo(out: Path, works: int = WORKS, changes: list[str] | None = None) -> Scores:

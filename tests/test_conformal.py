@@ -154,7 +154,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_thresholds_are_stored_at_training_and_checked_on_other_works(trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained / "r", tmp_path / "r")
     stored = json.loads((run / "model.json").read_text())["conformal"]
-    scores = evaluate(run)
+    scores = evaluate(run).to_dict()
     assert load_model(run).facts["conformal"] == stored
     validation = read(run / "predictions-val.parquet")
     test = read(run / "predictions-test.parquet").tasks
@@ -179,24 +179,24 @@ def test_validation_works_are_read_again_only_where_the_file_is_not_theirs(
 ) -> None:
     monkeypatch.setattr("morelli.jobs.evaluate.write_report", lambda run, split: run / "no-report")
     run = shutil.copytree(trained / "r", tmp_path / "r")
-    first = evaluate(run)
+    first = evaluate(run).to_dict()
     file = run / "predictions-val.parquet"
     good = file.read_bytes()
     os.utime(file, ns=(1, 1))  # older than the model, as after training again
     file.write_bytes(good[:100])
-    assert evaluate(run)["tasks"] == first["tasks"] and file.read_bytes() == good
+    assert evaluate(run).to_dict()["tasks"] == first["tasks"] and file.read_bytes() == good
     shutil.copy(run / "predictions-test.parquet", file)  # other works
-    assert evaluate(run)["tasks"] == first["tasks"] and file.read_bytes() == good
+    assert evaluate(run).to_dict()["tasks"] == first["tasks"] and file.read_bytes() == good
     before = file.stat().st_mtime_ns
     evaluate(run)
     assert file.stat().st_mtime_ns == before
     # scored on validation itself, what was tuned there is left out; another collection's file is kept as it is
-    own = evaluate(run, "val")["tasks"]["style"]
+    own = evaluate(run, "val").to_dict()["tasks"]["style"]
     assert own["logit_adjusted"] is None and own["conformal"] is None
     shared_paintings(tmp_path / "q", 60, seed=8)
     collect(CollectOptions(tmp_path / "q" / "wikiart", tmp_path / "c2", size=32, min_works=1))
-    other = evaluate(run, "val", tmp_path / "c2")["tasks"]["style"]
+    other = evaluate(run, "val", tmp_path / "c2").to_dict()["tasks"]["style"]
     assert other["conformal"] is not None and len(read(file)) == other["n"] != own["n"]
     (run / "collection.txt").write_text(str(tmp_path / "gone"))
     file.unlink()
-    assert evaluate(run, "test", tmp_path / "c2")["tasks"]["style"]["conformal"] is None
+    assert evaluate(run, "test", tmp_path / "c2").to_dict()["tasks"]["style"]["conformal"] is None

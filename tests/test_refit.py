@@ -136,10 +136,10 @@ def test_shots_count_the_works_that_the_refit_learned(
         "test",
         *(["val"] if elsewhere else []),
     ):  # its own are answered by the network before the refit
-        shots = evaluate(run, split, data=data, page=False)["tasks"]["style"]["shots"]
+        shots = evaluate(run, split, data=data, page=False).to_dict()["tasks"]["style"]["shots"]
         classes = len(Collection.open(world / "c").vocabularies["style"])
         assert shots["few"]["classes"] == classes - (learned >= few).sum() < classes - (trained >= few).sum()
-    shots = evaluate(run, "val", page=False)["tasks"]["style"]["shots"]
+    shots = evaluate(run, "val", page=False).to_dict()["tasks"]["style"]["shots"]
     assert shots["few"]["classes"] == classes - (trained >= few).sum()
 
 

@@ -258,7 +258,7 @@ def test_a_text_is_as_wide_whatever_figures_were_drawn_at_before(
 ) -> None:
     """What is measured is kept for the process; a figure drawn coarsely must not narrow the texts of the next."""
     style._ruler.cache_clear()
-    style._width.cache_clear()
+    style.text_width.cache_clear()
     if coarse_first:
         with monkeypatch.context() as patch:
             patch.setattr(style, "DPI", 36)

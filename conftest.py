@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,15 @@ def example_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _in_the_example_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Examples that use the public surface find ``"run"``, ``"collection"`` and ``"painting.jpg"`` where they are."""
+def _in_the_example_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples that use the public surface find ``"run"``, ``"collection"`` and ``"painting.jpg"`` where they are;
+    their figures, of which they show nothing, are left blank."""
     examples = getattr(getattr(request.node, "dtest", None), "examples", ())
-    if any("import morelli\n" in example.source for example in examples):
-        monkeypatch.chdir(request.getfixturevalue("example_world"))
+    if not any("import morelli\n" in example.source for example in examples):
+        yield
+        return
+    from shared import figures_left_blank
+
+    monkeypatch.chdir(request.getfixturevalue("example_world"))
+    with figures_left_blank():
+        yield

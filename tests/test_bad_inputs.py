@@ -117,7 +117,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
     for original, copy, name, content in SPOILT:
-        shutil.copytree(here / original, here / copy, ignore=shutil.ignore_patterns("features"))
+        unread = shutil.ignore_patterns("features", "report", "tensorboard")
+        shutil.copytree(here / original, here / copy, ignore=unread)
         (here / copy / name).unlink()
         if content is not None:
             (here / copy / name).write_text(content)

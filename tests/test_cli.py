@@ -36,7 +36,7 @@ COMMANDS = (
 )
 COMMANDS += ("report",)
 README = Path(__file__).parent.parent / "README.md"
-SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.width=8"
+SMALL = "--set image.size=32 --set training.workers=0 --set phases.0.epochs=1 --set neck.fused=8"
 
 
 def test_garbage_is_looked_for_as_usual_once_the_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 from morelli.errors import RunError
+from morelli.jobs.evaluate import evaluate
 from morelli.run import Run
 
 NOTES = {
@@ -30,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("trained")
     recipe = recipe_file(here, phases=[{"epochs": 1, "lr": 3e-3}])
     morelli(f"train {recipe} --data {painted_collection(here, 60)} --out {here / 'r'}")
-    morelli(f"evaluate {here / 'r'}")
+    evaluate(here / "r", page=False)
     return here / "r"
 
 

@@ -26,6 +26,8 @@ from morelli.training.components import _fit_axes, fit_components
 from morelli.training.features import FeatureFile
 from morelli.training.sources import backbone_features, existing_features
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 WIDTH = 24
 HIDDEN = {"kind": "mlp", "fused": 16, "members": 2, "input_dropout": 0.2, "dropout": 0.2}
 SMALL: dict[str, Any] = {
@@ -147,7 +149,6 @@ def test_they_are_found_in_the_training_works_alone_and_once(
     kept.write_bytes(whole)
 
 
-@pytest.mark.slow
 def test_checkpoints_leave_them_out_and_a_resumed_run_has_them_again(world: Path, tmp_path: Path) -> None:
     run = shutil.copytree(world / "run", tmp_path / "run")
     for file in run.rglob("*.ckpt"):
@@ -161,7 +162,6 @@ def test_checkpoints_leave_them_out_and_a_resumed_run_has_them_again(world: Path
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-@pytest.mark.slow
 def test_a_refit_and_another_run_take_the_same(world: Path, tmp_path: Path) -> None:
     first = load_model(world / "run").network.components
     torch.manual_seed(0)
@@ -236,7 +236,6 @@ def test_a_hidden_layer_may_read_a_map_of_one_cell_and_no_larger_one() -> None:
         reader(backbones=[one | {"grid": 2}], features={}, neck=HIDDEN)
 
 
-@pytest.mark.slow
 def test_an_image_is_answered_and_explained(world: Path) -> None:
     """Training, evaluation and audit with components are those of the recipe morelli, in test_recipes.py."""
     run, work = world / "run", next(iter((world / "p" / "wikiart").glob("*/*.jpg")))

@@ -22,6 +22,8 @@ from morelli.jobs.crossfit import crossfit
 from morelli.jobs.train import train
 from morelli.training import crossfit as fitting
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 TASKS = ("artist", "style", "genre")
 
 
@@ -131,7 +133,6 @@ def test_the_embedding_is_scikit_learns_principal_components_half_whitened() -> 
     assert fitting.principal(flat, 256).shape == (300, 8)
 
 
-@pytest.mark.slow
 def test_the_second_opinion_has_not_learned_from_what_it_judges() -> None:
     """Labels that nothing tells apart: what had seen them could say them, what had not cannot."""
     rng = np.random.default_rng(0)
@@ -167,7 +168,6 @@ def test_every_work_has_probabilities_and_an_embedding_that_knows_no_label(
     assert not (run / "audit" / "crossfit").exists()
 
 
-@pytest.mark.slow
 def test_what_was_made_is_reused_until_a_setting_or_the_model_changes(
     run: Path, made: job.CrossFit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +189,6 @@ def test_what_was_made_is_reused_until_a_setting_or_the_model_changes(
     weights.write_bytes(before)
 
 
-@pytest.mark.slow
 def test_an_interrupted_call_goes_on_with_the_fold_where_it_stopped(
     run: Path, made: job.CrossFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +213,6 @@ def test_an_interrupted_call_goes_on_with_the_fold_where_it_stopped(
     np.testing.assert_array_equal(again.predictions.embedding, made.predictions.embedding)
 
 
-@pytest.mark.slow
 def test_the_audit_judges_training_works_too_and_both_questions_apart(run: Path, made: job.CrossFit) -> None:
     summary = audit(run, top=4)
     folder = summary.folder
@@ -234,7 +232,6 @@ def test_the_audit_judges_training_works_too_and_both_questions_apart(run: Path,
     assert (folder / "unlike_style.jpg").exists() and (folder / "gallery_style.jpg").exists()
 
 
-@pytest.mark.slow
 def test_a_split_shows_its_works_as_the_whole_audit_judges_them(run: Path, made: job.CrossFit) -> None:
     whole = pd.read_parquet(audit(run, "margin", tasks=["style"]).folder / "scores.parquet")
     test = pd.read_parquet(audit(run, "margin", "test", tasks=["style"]).folder / "scores.parquet")

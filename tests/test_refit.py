@@ -22,6 +22,8 @@ from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.recipe import parse
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 REFIT = ["training.refit=true"]
 RECIPE: dict[str, Any] = {"neck": NECK | {"statistics": ["moments"]}}
 
@@ -47,7 +49,6 @@ def take_last(run: Path, recipe: Path, data: Path) -> None:
     train(recipe, data, run, resume=True)
 
 
-@pytest.mark.slow
 def test_a_refit_is_a_training_on_the_works_of_both_splits(world: Path, tmp_path: Path) -> None:
     """As if the validation works had been training works from the beginning, to the bit."""
     data = shutil.copytree(world / "c", tmp_path / "c")
@@ -82,7 +83,6 @@ def test_what_validation_gave_is_kept(world: Path, tmp_path: Path) -> None:
     assert not np.allclose(test[0].probabilities, test[1].probabilities)
 
 
-@pytest.mark.slow
 def test_validation_scores_are_those_of_works_that_had_not_been_learned(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +143,6 @@ def test_shots_count_the_works_that_the_refit_learned(
     assert shots["few"]["classes"] == classes - (trained >= few).sum()
 
 
-@pytest.mark.slow
 def test_another_run_begins_with_what_had_not_learned_the_validation_works(
     world: Path, tmp_path: Path
 ) -> None:
@@ -162,7 +161,6 @@ def test_another_run_begins_with_what_had_not_learned_the_validation_works(
         train(world / "tiny.yaml", world / "c", tmp_path / "r2", start_from=run)
 
 
-@pytest.mark.slow
 def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, tmp_path: Path) -> None:
     from morelli.training.callbacks import Checkpoints, GracefulStop
 
@@ -185,7 +183,6 @@ def test_stopping_in_the_last_validation_before_the_refit_is_heard(world: Path, 
     assert len(asked) == 1 and not (tmp_path / "r" / "refit").exists()
 
 
-@pytest.mark.slow
 def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_learned(
     world: Path, tmp_path: Path
 ) -> None:
@@ -205,7 +202,6 @@ def test_painters_are_heard_as_validation_said_and_have_painted_all_that_was_lea
         assert np.allclose(refitted[f"artist_prior.{task}.class_given_artist"].numpy(), expected)
 
 
-@pytest.mark.slow
 def test_an_interrupted_refit_goes_on_where_it_stopped(world: Path, tmp_path: Path) -> None:
     """A run with the checkpoints of its first epochs only, resumed, gives the same model as an uninterrupted one."""
     from morelli.training.callbacks import Checkpoints

@@ -25,7 +25,7 @@ from morelli.report.figures import style
 from morelli.report.pages.pictures import task_pictures
 from morelli.report.pages.run import write_report
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow  # of the fixture that all share
 
 
 class Balance(HTMLParser):

@@ -42,7 +42,7 @@ from morelli.report.sections.nearest import by_other_artists, example_works
 from morelli.report.sections.neighbour_index import NeighbourIndex, open_neighbour_index
 from morelli.report.sections.traces import choose
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow  # of the fixture that all share
 
 WORKS, WIDTH = 120, 6
 SECTIONS = ("confused", "candidates", "nearest", "traces")

@@ -19,7 +19,7 @@ from morelli.evaluation.scores.scores import either_scores
 from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow  # of the fixture that all share
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from morelli.synthetic import paint
 from morelli.synthetic.planning import plan
 from morelli.synthetic.studio import render
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 WORKS = 220
 SEED = 4
 SIZE = 48
@@ -83,7 +85,6 @@ def test_every_kind_is_planted_and_no_work_suffers_twice(truth: dict[str, Entrie
     assert len(works) == len(set(works))
 
 
-@pytest.mark.slow
 def test_sixty_works_suffice_for_every_kind(tmp_path: Path) -> None:
     counts = paint(tmp_path / "few", 60, seed=1, size=16, defects=True)
     whole = json.loads((tmp_path / "few" / "truth.json").read_text(encoding="utf-8"))
@@ -267,7 +268,6 @@ def test_near_duplicates_look_alike_and_straddle_the_split(out: Path, truth: dic
         assert label == same and {split, other} == {"train", "val"}
 
 
-@pytest.mark.slow
 def test_mislabelled_works_show_what_is_true(out: Path, truth: dict[str, Entries]) -> None:
     assert 0.03 * WORKS <= len(truth["mislabelled"]) <= 0.05 * WORKS
     assert {e["task"] for e in truth["mislabelled"]} == {"style", "genre", "artist"}

@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 
 from morelli.cli import app
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 RECIPE = """\
 name: tiny
 image: {size: 32}
@@ -181,7 +183,6 @@ def test_a_bad_input_ends_in_one_sentence_and_alters_nothing(
 UNREACHABLE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -18,6 +18,8 @@ from morelli.collection.collection import Collection
 from morelli.collection.ledger import Ledger
 from morelli.errors import DataError, UsageError
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 TASKS = ("artist", "style", "genre")
 
 
@@ -151,7 +153,6 @@ def test_the_first_row_of_a_headerless_list_is_kept(clean: Path, tmp_path: Path)
     assert first in set(collection.table["id"])
 
 
-@pytest.mark.slow
 def test_official_artists_are_fewer_than_those_of_the_file_names(clean: Path, tmp_path: Path) -> None:
     names, _ = gather(clean, tmp_path / "names")
     official, _ = gather(clean, tmp_path / "official", artists="official")
@@ -168,7 +169,6 @@ def test_the_official_split_is_the_lists_own(clean: Path, tmp_path: Path) -> Non
     assert 0.1 < (rest["split"] == "val").mean() < 0.2
 
 
-@pytest.mark.slow
 def test_near_duplicates_never_straddle_any_split(planted: Path, tmp_path: Path) -> None:
     for number, split in enumerate(("70/15/15", "official", "artist-disjoint")):
         collection, _ = gather(planted, tmp_path / str(number), split=split)
@@ -187,7 +187,6 @@ def test_artists_are_disjoint_on_request_and_unknown_outside_training(clean: Pat
     assert set(names) == set(training["artist_name"])
 
 
-@pytest.mark.slow
 def test_rare_classes_become_unknown_and_the_works_stay(clean: Path, tmp_path: Path) -> None:
     every, _ = gather(clean, tmp_path / "a")
     counts = every.table["style"].value_counts()
@@ -198,7 +197,6 @@ def test_rare_classes_become_unknown_and_the_works_stay(clean: Path, tmp_path: P
     assert any(subject.startswith("style ") for subject, _ in ledger.entries["rare-class"])
 
 
-@pytest.mark.slow
 def test_only_top_artists_and_subset_choose_as_asked(clean: Path, tmp_path: Path) -> None:
     every, _ = gather(clean, tmp_path / "a")
     style = every.vocabularies["style"][0]
@@ -220,7 +218,6 @@ def test_a_misspelt_class_gets_a_suggestion(clean: Path, tmp_path: Path) -> None
         gather(clean, tmp_path / "c", only={"style": ["Cubizm"]})
 
 
-@pytest.mark.slow
 def test_images_open_with_hugging_face_datasets(clean: Path, tmp_path: Path) -> None:
     from datasets import Dataset
 
@@ -232,7 +229,6 @@ def test_images_open_with_hugging_face_datasets(clean: Path, tmp_path: Path) -> 
     assert collection.read(3)[:2] == b"\xff\xd8"
 
 
-@pytest.mark.slow
 def test_an_interrupted_collect_goes_on_and_prepares_nothing_twice(
     clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +247,6 @@ def test_an_interrupted_collect_goes_on_and_prepares_nothing_twice(
     assert [again.read(i) for i in range(160)] == [whole.read(i) for i in range(160)]
 
 
-@pytest.mark.slow
 def test_another_size_does_not_overwrite_a_finished_collection_unasked(clean: Path, tmp_path: Path) -> None:
     gather(clean, tmp_path / "c")
     with pytest.raises(UsageError, match="--overwrite"):
@@ -314,7 +309,6 @@ def test_columns_of_a_table_that_bear_our_names_are_renamed_and_class_names_have
     assert [name for name, _ in ledger.entries["odd-class-name"]] == ["style Baroque; late"]
 
 
-@pytest.mark.slow
 def test_class_folders_become_a_collection(clean: Path, tmp_path: Path) -> None:
     collection, _ = gather(clean, tmp_path / "c", lists=None)
     assert "Art_Nouveau" in collection.vocabularies["style"] and len(collection.table) == 160
@@ -398,7 +392,6 @@ def test_names_that_are_not_utf8_and_links_in_a_circle_do_no_harm(clean: Path, t
     assert len(collection.table) == 160 and ledger.count("bad-name") == 1
 
 
-@pytest.mark.slow
 def test_a_collection_begun_anew_is_none_until_it_is_whole(
     clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,7 +408,6 @@ def test_a_collection_begun_anew_is_none_until_it_is_whole(
     assert Collection.open(tmp_path / "c").info["size"] == 24
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("split", ["70/15/15", "official", "artist-disjoint", "85/15/0"])
 def test_works_keep_the_splits_of_an_earlier_collection(split: str, planted: Path, tmp_path: Path) -> None:
     every, _ = gather(planted, tmp_path / "every", split=split)

@@ -26,6 +26,8 @@ from morelli.jobs.predict import predict
 from morelli.jobs.train import train
 from morelli.prediction import reader
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 TASKS = ("artist", "style", "genre")
 RECIPE: dict[str, Any] = {
     "name": "tiny",

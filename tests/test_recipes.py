@@ -16,6 +16,7 @@ from morelli.jobs.evaluate import evaluate
 from morelli.jobs.train import train
 from morelli.network.network import Network
 
+pytestmark = pytest.mark.slow
 TINY = ["image.size=64", "training.batch_size=16", "training.workers=0"]
 # the question is the recipe, so that a backbone of several hundred megabytes, with its optimiser, is cut short
 SHALLOW = {"resnet18": "{layers: [1, 1, 1, 1]}", "resnet50": "{layers: [1, 1, 1, 1]}"}
@@ -69,7 +70,6 @@ def artist_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.rmtree(run)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("name", recipes.shipped())
 def test_a_recipe_trains_evaluates_and_is_audited(

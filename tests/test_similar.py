@@ -28,6 +28,8 @@ from morelli.jobs.results.similar import Similar, SimilarWork
 from morelli.jobs.similar import similar
 from morelli.jobs.train import train
 
+pytestmark = pytest.mark.slow  # of the fixture that all share
+
 RECIPE: dict[str, Any] = {
     "name": "tiny",
     "image": {"size": 32},
@@ -194,7 +196,6 @@ def break_index(run: Path) -> None:
     (run / "index" / "vectors.npy").write_bytes(b"not an array")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", [change_weights, change_images, change_works, break_index])
 def test_the_index_is_made_again_where_weights_images_or_works_are_others(
     change: Any, run: Path, readings: list[int]
@@ -229,7 +230,6 @@ def test_the_tables_hold_what_is_returned(world: Path, tmp_path: Path) -> None:
         assert rows == found[0].to_dict()["results"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["jpg", "png"])
 @pytest.mark.parametrize("by", ["id", "file"])
 def test_a_gallery_shows_the_query_and_then_the_works(
